@@ -1,0 +1,38 @@
+# Verbs for daily work. `make setup` once, then whatever you need.
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo check setup lint types test compat fixtures bench clean
+
+demo: ## the main job on the embedded default
+	scripts/demo
+
+check: ## everything that CI runs
+	scripts/check
+
+setup: ## Python packages, redis-server, Go modules and binaries
+	bash -c 'source scripts/environment && "$$BIN/python" -m pip install --quiet -e ".[all]" --group dev && source scripts/setup-tests'
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types:
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+test: ## fast: no Go, no server
+	$(BIN)/pytest tests -n 2 -q
+
+compat: ## live Go and a real Redis
+	$(BIN)/pytest compat-tests -n 2 -q
+
+fixtures: ## write golden data and transcripts anew, by Go
+	$(BIN)/python scripts/regenerate-fixtures
+
+bench: ## ratios against Go, in one run
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) go-harness/bin .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,104 @@
+"""Fixtures: a real Redis per pytest process, flushed per test, and factories for everything else.
+
+Each pytest-xdist worker is a process of its own and so has a server of its own; nothing is shared between them
+but the built Go programs. Whatever a test starts is stopped after it, also when it failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.go_producer import GoProducer
+from harness.go_worker import GoWorker
+from harness.process import Process
+from harness.python_worker import PythonWorker
+from harness.recorder import Recorder
+from harness.redis_server import RedisServer
+
+# A Go worker that is asked to end waits for its blocking pop; a test that is over has no need of that.
+KILLED = (GoWorker, GoProducer, PythonWorker)
+
+
+@contextlib.contextmanager
+def short_directory() -> Iterator[Path]:
+    """A temporary directory whose path is short enough for a unix socket."""
+    with tempfile.TemporaryDirectory(prefix="gmpy-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    """The Redis server of this pytest process; tests use ``redis_server``."""
+    with short_directory() as directory:
+        server = RedisServer(directory)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def redis_server(shared_redis: RedisServer) -> RedisServer:
+    """An empty Redis server; ``url()``, ``client``."""
+    shared_redis.flush()
+    return shared_redis
+
+
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+    """What has to be stopped after the test."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def start(redis_server: RedisServer, stack: contextlib.ExitStack) -> Callable[..., Any]:
+    """Start a process of ``harness`` on this test's Redis, or on ``redis=``: ``start(GoWorker, version="v1")``."""
+    directory = stack.enter_context(short_directory())
+
+    def starter(kind: Callable[..., Process], *args: Any, redis: RedisServer | None = None, **kwargs: Any) -> Process:
+        started = kind(redis or redis_server, directory, *args, **kwargs)
+        stack.callback(started.kill if isinstance(started, KILLED) else started.stop)
+        return started
+
+    return starter
+
+
+@pytest.fixture
+def make_redis(stack: contextlib.ExitStack) -> Callable[..., RedisServer]:
+    """Another Redis server: ``make_redis(password=…, user=(…, …), unix_socket=True, tls=True)``."""
+
+    def maker(**settings: Any) -> RedisServer:
+        server = RedisServer(stack.enter_context(short_directory()), **settings)
+        stack.callback(server.stop)
+        return server
+
+    return maker
+
+
+@pytest.fixture
+def go_worker(start: Callable[..., Any]) -> Callable[..., GoWorker]:
+    """A Go worker: ``go_worker("v1", "goredis", concurrency=1)``."""
+    return functools.partial(start, GoWorker)
+
+
+@pytest.fixture
+def go_producer(start: Callable[..., Any]) -> Callable[..., GoProducer]:
+    """A Go producer: ``go_producer("v2", "redigo")``."""
+    return functools.partial(start, GoProducer)
+
+
+@pytest.fixture
+def python_worker(start: Callable[..., Any]) -> Callable[..., PythonWorker]:
+    """A Python worker process: ``python_worker(concurrency=4)``."""
+    return functools.partial(start, PythonWorker)
+
+
+@pytest.fixture
+def recorder(start: Callable[..., Any]) -> Callable[..., Recorder]:
+    """A recording proxy in front of Redis: ``recorder().url()``."""
+    return functools.partial(start, Recorder)

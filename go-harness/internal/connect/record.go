@@ -1,0 +1,37 @@
+package connect
+
+import (
+	"github.com/gomodule/redigo/redis"
+)
+
+// Recorder returns a function that appends "tag|line" to a list on the broker's Redis, over connections of its own.
+func (o *Options) Recorder(key, tag string) (func(line string) error, error) {
+	address, err := ParseRedis(o.Broker)
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := o.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	network, host := "tcp", address.Host
+	if address.Socket != "" {
+		network, host = "unix", address.Socket
+	}
+	pool := &redis.Pool{MaxIdle: 4, Dial: func() (redis.Conn, error) {
+		return redis.Dial(
+			network, host,
+			redis.DialDatabase(address.DB),
+			redis.DialUsername(address.Username),
+			redis.DialPassword(address.Password),
+			redis.DialTLSConfig(tlsConfig),
+			redis.DialUseTLS(tlsConfig != nil),
+		)
+	}}
+	return func(line string) error {
+		connection := pool.Get()
+		defer connection.Close()
+		_, err := connection.Do("RPUSH", key, tag+"|"+line)
+		return err
+	}, nil
+}

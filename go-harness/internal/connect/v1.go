@@ -1,0 +1,55 @@
+package connect
+
+import (
+	machinery "github.com/RichardKnop/machinery/v1"
+	redisbackend "github.com/RichardKnop/machinery/v1/backends/redis"
+	redisbroker "github.com/RichardKnop/machinery/v1/brokers/redis"
+	"github.com/RichardKnop/machinery/v1/config"
+	eagerlock "github.com/RichardKnop/machinery/v1/locks/eager"
+)
+
+// ServerV1 is a Machinery v1 server: by URL, as programs do it, or with the go-redis client.
+func (o *Options) ServerV1() (*machinery.Server, error) {
+	tlsConfig, err := o.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	cnf := &config.Config{
+		Broker:          o.Broker,
+		DefaultQueue:    o.Queue,
+		ResultBackend:   o.Backend,
+		ResultsExpireIn: o.ResultsExpire,
+		Lock:            "eager",
+		TLSConfig:       tlsConfig,
+		Redis: &config.RedisConfig{
+			MaxIdle:                10,
+			MaxActive:              100,
+			IdleTimeout:            240,
+			Wait:                   true,
+			ReadTimeout:            15,
+			WriteTimeout:           15,
+			ConnectTimeout:         15,
+			NormalTasksPollPeriod:  o.NormalPoll,
+			DelayedTasksPollPeriod: o.DelayedPoll,
+			DelayedTasksKey:        o.DelayedKey,
+		},
+	}
+	if o.Client == Redigo {
+		return machinery.NewServer(cnf)
+	}
+	// v1 reaches NewGR by URL only for several hosts or a cluster, so the single server is wired by hand.
+	broker, err := ParseRedis(o.Broker)
+	if err != nil {
+		return nil, err
+	}
+	backend, err := ParseRedis(o.Backend)
+	if err != nil {
+		return nil, err
+	}
+	return machinery.NewServerWithBrokerBackendLock(
+		cnf,
+		redisbroker.NewGR(cnf, []string{broker.address()}, broker.DB),
+		redisbackend.NewGR(cnf, []string{backend.address()}, backend.DB),
+		eagerlock.New(),
+	), nil
+}

@@ -1,0 +1,154 @@
+"""What every result store offers to the engine, to results and to the command line.
+
+A backend is pure: it turns states into commands for its port and replies into states.
+Go source: ``v2/backends/iface/interfaces.go``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from gomachinery_py.config import Config
+from gomachinery_py.effects import Clock, Command, Port
+from gomachinery_py.golang.time import ZERO_TIME, Time
+from gomachinery_py.wire.model import PENDING, GroupMeta, Signature, TaskResult, TaskState
+
+__all__ = ["Backend", "GroupSnapshot", "Origin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What was stored of a task before this run: later states carry its name and creation time on."""
+
+    task_name: str = ""
+    created_at: datetime = ZERO_TIME
+    state: str = ""
+    results: tuple[TaskResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSnapshot:
+    """A group as it was read: its meta document, the same as raw bytes, and its members' states in order."""
+
+    meta: GroupMeta
+    raw: bytes
+    states: list[TaskState | None]
+
+    @property
+    def completed(self) -> int:
+        return sum(1 for state in self.states if state is not None and state.is_completed)
+
+
+class Backend(ABC):
+    """Machinery's result store interface, with what a safe worker needs on top."""
+
+    port: Port
+    #: Nothing is kept (Go: the null backend).
+    is_null = False
+    #: A state can be read only once (Go: the AMQP backend).
+    reads_once = False
+    #: States after PENDING keep the stored CreatedAt and TaskName (Go: only Redis does so by reading first).
+    merges = False
+
+    def __init__(self, port: Port, clock: Clock, results_expire_in: int) -> None:
+        self.port = port
+        self.clock = clock
+        self.results_expire_in = results_expire_in
+
+    @classmethod
+    def configured(cls, port: Port, clock: Clock, config: Config) -> Self:
+        """A result store with the settings of a configuration."""
+        return cls(port, clock, config.results_expire_in)
+
+    # -- states --
+
+    def pending_state(self, signature: Signature) -> TaskState:
+        """Go: ``tasks.NewPendingTaskState``."""
+        return TaskState(
+            signature.uuid,
+            task_name=signature.name,
+            state=PENDING,
+            created_at=Time.from_unix_ns(self.clock.unix_ns()),
+        )
+
+    def next_state(
+        self,
+        uuid: str,
+        state: str,
+        origin: Origin,
+        *,
+        results: list[TaskResult] | None = None,
+        error: str = "",
+    ) -> TaskState:
+        """The state after PENDING (Go: ``tasks.New…TaskState`` and, on Redis, ``mergeNewTaskState``)."""
+        created_at, task_name = (origin.created_at, origin.task_name) if self.merges else (ZERO_TIME, "")
+        return TaskState(uuid, task_name, state, results, error, created_at)
+
+    @abstractmethod
+    def state_commands(self, state: TaskState) -> list[Command]:
+        """The commands that store a state."""
+
+    async def store(self, state: TaskState) -> None:
+        """Store one state."""
+        await self.port.execute_many(self.state_commands(state))
+
+    @abstractmethod
+    async def origin(self, uuid: str) -> Origin:
+        """What is stored under a task's UUID; raises WrongKeyType when that is not a task state."""
+
+    @abstractmethod
+    async def get_state(self, uuid: str) -> TaskState | None:
+        """The latest state, or None when there is none (expired, or never sent)."""
+
+    async def peek_state(self, uuid: str) -> TaskState | None:
+        """Like :meth:`get_state`, but leaves the state for others where reading would take it."""
+        return await self.get_state(uuid)
+
+    async def states(self, uuids: Sequence[str]) -> list[TaskState | None]:
+        """The states of several tasks, in their order."""
+        return [await self.get_state(uuid) for uuid in uuids]
+
+    @abstractmethod
+    async def purge_state(self, uuid: str) -> None:
+        """Forget a task's state."""
+
+    # -- groups --
+
+    @abstractmethod
+    def group_commands(self, meta: GroupMeta) -> list[Command]:
+        """The commands that store a group's meta document."""
+
+    def new_group(self, group_uuid: str, task_uuids: Sequence[str]) -> GroupMeta:
+        """Go: ``InitGroup``."""
+        return GroupMeta(group_uuid, list(task_uuids), created_at=Time.from_unix_ns(self.clock.unix_ns()))
+
+    @abstractmethod
+    async def group(self, group_uuid: str, task_count: int) -> GroupSnapshot | None:
+        """Everything known of a group, or None when its meta document is gone."""
+
+    def trigger_guards(self, snapshot: GroupSnapshot) -> tuple[list[str], list[tuple[str, bytes]]]:
+        """For stores whose writes can be one step with the broker's: keys that must be absent, and equal."""
+        raise NotImplementedError(f"{type(self).__name__} triggers chords by itself")
+
+    def trigger_commands(self, snapshot: GroupSnapshot) -> list[Command]:
+        """The commands that mark a chord as triggered."""
+        raise NotImplementedError(f"{type(self).__name__} triggers chords by itself")
+
+    @abstractmethod
+    async def trigger_chord(self, snapshot: GroupSnapshot) -> bool:
+        """Mark a chord as triggered; True for the one caller who may send its callback."""
+
+    @abstractmethod
+    async def purge_group(self, group_uuid: str) -> None:
+        """Forget a group's meta document."""
+
+    def is_reserved(self, name: str) -> bool:  # noqa: ARG002
+        """Whether the store itself uses this name, so that no task or group may."""
+        return False
+
+    async def check(self) -> None:
+        """Reach the service once; raises ServiceUnavailable naming what to do."""

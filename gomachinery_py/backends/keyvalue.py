@@ -1,0 +1,88 @@
+"""The base of the stores that keep one JSON document a key: Redis, memcache, eager.
+
+What differs is only how a key is read and written; the documents are the same.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gomachinery_py.backends.base import Backend, GroupSnapshot, Origin
+from gomachinery_py.effects import Command
+from gomachinery_py.errors import ServiceError, WireError, WrongKeyType
+from gomachinery_py.wire import (
+    decode_group_meta,
+    decode_task_state,
+    encode_group_meta,
+    encode_task_state,
+)
+from gomachinery_py.wire.model import GroupMeta, TaskState
+
+__all__ = ["KeyValueBackend"]
+
+_NOTHING = Origin()
+
+
+class KeyValueBackend(Backend):
+    """States and groups as JSON under their UUIDs."""
+
+    @abstractmethod
+    def read_command(self, key: str) -> Command:
+        """Read one value; the reply is bytes or None."""
+
+    @abstractmethod
+    def write_command(self, key: str, value: bytes) -> Command:
+        """Write one value that expires with the results."""
+
+    @abstractmethod
+    def delete_command(self, key: str) -> Command:
+        """Forget one value."""
+
+    def state_commands(self, state: TaskState) -> list[Command]:
+        return [self.write_command(state.task_uuid, encode_task_state(state))]
+
+    def group_commands(self, meta: GroupMeta) -> list[Command]:
+        return [self.write_command(meta.group_uuid, encode_group_meta(meta))]
+
+    async def origin(self, uuid: str) -> Origin:
+        try:
+            value = await self.port.execute(self.read_command(uuid))
+        except ServiceError as error:
+            raise WrongKeyType(f"the key {uuid!r} cannot be a task's state: {error}") from error
+        if value is None:
+            return _NOTHING
+        try:
+            state = decode_task_state(value)
+        except WireError as error:
+            raise WrongKeyType(f"the key {uuid!r} holds something that is not a task state") from error
+        if state.task_uuid != uuid:
+            raise WrongKeyType(f"the key {uuid!r} holds something that is not this task's state")
+        return Origin(state.task_name, state.created_at, state.state, tuple(state.results or ()))
+
+    async def get_state(self, uuid: str) -> TaskState | None:
+        value = await self.port.execute(self.read_command(uuid))
+        return None if value is None else decode_task_state(value)
+
+    async def purge_state(self, uuid: str) -> None:
+        await self.port.execute(self.delete_command(uuid))
+
+    async def states(self, uuids: Sequence[str]) -> list[TaskState | None]:
+        """The states of several tasks, in their order."""
+        values = await self.port.execute_many([self.read_command(uuid) for uuid in uuids])
+        return [None if value is None else decode_task_state(value) for value in values]
+
+    async def group(self, group_uuid: str, task_count: int) -> GroupSnapshot | None:  # noqa: ARG002
+        raw = await self.port.execute(self.read_command(group_uuid))
+        if raw is None:
+            return None
+        meta = decode_group_meta(raw)
+        return GroupSnapshot(meta, raw, await self.states(meta.task_uuids or ()))
+
+    def triggered(self, snapshot: GroupSnapshot) -> GroupMeta:
+        """The meta document of a chord that was triggered."""
+        return replace(snapshot.meta, chord_triggered=True)
+
+    async def purge_group(self, group_uuid: str) -> None:
+        await self.port.execute(self.delete_command(group_uuid))

@@ -1,0 +1,66 @@
+"""The Redis result backend.
+
+Go source: ``v2/backends/redis/redis.go`` (redigo), ``v2/backends/redis/goredis.go`` (go-redis); v1 alike.
+
+``SET uuid document EX results_expire_in``; the time to live starts again with each write. Go marks a chord as
+triggered under a lock named ``TriggerChordMutex``. Here that is one script which does nothing while a Go worker holds
+that lock, and compares the group with what was read, so a chord is marked once however many workers try.
+"""
+
+from __future__ import annotations
+
+from gomachinery_py import redis_scripts as lua
+from gomachinery_py.backends.base import GroupSnapshot
+from gomachinery_py.backends.keyvalue import KeyValueBackend
+from gomachinery_py.effects import Clock, Command, Port, sleep
+from gomachinery_py.wire import encode_group_meta, names
+
+__all__ = ["RedisBackend"]
+
+# A lock that a crashed worker left behind expires after 8 s (Go: redsync's default expiry).
+_ORPHAN_SECONDS = 10.0
+_LOOK_AGAIN_SECONDS = 0.02
+
+
+class RedisBackend(KeyValueBackend):
+    """One JSON document a key, on one Redis server."""
+
+    merges = True
+
+    def __init__(self, port: Port, clock: Clock, results_expire_in: int) -> None:
+        super().__init__(port, clock, results_expire_in or names.RESULTS_EXPIRE_IN)
+
+    def read_command(self, key: str) -> Command:
+        return ("GET", key)
+
+    def write_command(self, key: str, value: bytes) -> Command:
+        return ("SET", key, value, "EX", self.results_expire_in)
+
+    def delete_command(self, key: str) -> Command:
+        return ("DEL", key)
+
+    def is_reserved(self, name: str) -> bool:
+        return names.is_reserved_key(name)
+
+    def trigger_guards(self, snapshot: GroupSnapshot) -> tuple[list[str], list[tuple[str, bytes]]]:
+        return [names.TRIGGER_CHORD_MUTEX], [(snapshot.meta.group_uuid, snapshot.raw)]
+
+    def trigger_commands(self, snapshot: GroupSnapshot) -> list[Command]:
+        return [self.write_command(snapshot.meta.group_uuid, encode_group_meta(self.triggered(snapshot)))]
+
+    async def trigger_chord(self, snapshot: GroupSnapshot) -> bool:
+        if snapshot.meta.chord_triggered:
+            return False
+        absent, equals = self.trigger_guards(snapshot)
+        deadline = self.clock.monotonic() + _ORPHAN_SECONDS
+        while True:
+            command = lua.transaction(self.trigger_commands(snapshot), absent=absent, equals=equals)
+            reply = await self.port.execute(command)
+            if reply != lua.LOCKED:
+                return bool(reply == lua.DONE)
+            if self.clock.monotonic() > deadline:
+                absent = []
+            await sleep(_LOOK_AGAIN_SECONDS)
+
+    async def check(self) -> None:
+        await self.port.execute(("PING",))

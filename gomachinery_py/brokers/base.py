@@ -1,0 +1,179 @@
+"""What every broker offers to the engine, the worker and the command line.
+
+A broker is pure: it turns signatures into commands for its port and replies into deliveries. Who drives it decides
+whether that blocks, awaits or is batched.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from gomachinery_py.config import Config
+from gomachinery_py.effects import Clock, Command, Port
+from gomachinery_py.wire.model import Signature
+
+__all__ = ["Broker", "Delivery", "QueueInfo"]
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """One message that a worker holds, from the moment it is taken until it is settled.
+
+    ``attempts`` counts the workers that died while they held it; ``token`` is whatever the service needs to settle it.
+    """
+
+    queue: str
+    body: bytes
+    worker: str = ""
+    attempts: int = 0
+    token: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueInfo:
+    """One queue as ``gomachinery queue ls`` shows it."""
+
+    name: str
+    waiting: int
+    inflight: int
+    dead: int
+    workers: int
+
+
+class Broker(ABC):
+    """Machinery's broker interface (Go: ``v2/brokers/iface``), with what a safe worker needs on top."""
+
+    port: Port
+    default_queue: str
+    #: FIFO groups, deletion on error and the like exist only on SQS.
+    is_sqs = False
+    #: Tasks run inside the send (Go: the eager broker).
+    is_eager = False
+
+    def __init__(self, port: Port, clock: Clock, default_queue: str) -> None:
+        self.port = port
+        self.clock = clock
+        self.default_queue = default_queue
+
+    @classmethod
+    def configured(cls, port: Port, clock: Clock, config: Config, *, crash_safe: bool = True) -> Self:  # noqa: ARG003
+        """A broker with the settings of a configuration; ``crash_safe=False`` is Go's at-most-once."""
+        return cls(port, clock, config.default_queue)
+
+    def adjust_routing_key(self, signature: Signature) -> None:
+        """Fill an empty routing key (Go: ``common.Broker.AdjustRoutingKey``)."""
+        if signature.routing_key == "":
+            signature.routing_key = self.default_queue
+
+    # -- sending --
+
+    @abstractmethod
+    def publish_commands(self, signature: Signature) -> list[Command]:
+        """The commands that put a prepared signature on its queue, or hold it until its ETA."""
+
+    async def publish(self, signature: Signature) -> None:
+        """Put a signature on its queue; returns when the broker has it."""
+        await self.port.execute_many(self.publish_commands(signature))
+
+    def reserved_names(self) -> set[str]:
+        """Names that no task or group may have as its UUID, since they are keys or queues."""
+        return {self.default_queue}
+
+    # -- working --
+
+    @abstractmethod
+    async def fetch(self, queue: str, worker: str, limit: int, wait: float) -> list[Delivery]:
+        """Take up to ``limit`` messages; wait up to ``wait`` seconds when there is none."""
+
+    @abstractmethod
+    async def settle(self, delivery: Delivery) -> bool:
+        """The task is done with; False when this worker no longer held it."""
+
+    @abstractmethod
+    async def requeue(self, delivery: Delivery) -> None:
+        """Give back a task that is not registered here, as Go does it."""
+
+    @abstractmethod
+    async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Give back what was taken and not begun, in its order, to be delivered next."""
+
+    @abstractmethod
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        """Keep a message that can never run among the dead letters, byte for byte."""
+
+    async def bury_body(self, queue: str, body: bytes, reason: str) -> None:
+        """Keep bytes that were never delivered (a callback that may not be sent) among the dead letters."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no dead letters")
+
+    def can_fuse(self, port: Port) -> bool:  # noqa: ARG002
+        """Whether writes to ``port`` and settling can be one step; see :meth:`transact`."""
+        return False
+
+    def transact(
+        self,
+        delivery: Delivery | None,
+        commands: Sequence[Command],
+        *,
+        remove: bool = True,
+        absent: Sequence[str] = (),
+        equals: Sequence[tuple[str, bytes]] = (),
+    ) -> Command:
+        """One command that does all writes if the delivery is still held, and settles it when ``remove``.
+
+        The reply is one of ``redis_scripts``' DONE, NOT_HELD, LOCKED, CHANGED. Only where :meth:`can_fuse`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot do several steps as one")
+
+    async def beat(self, queue: str, worker: str) -> None:
+        """Tell others that this worker lives (where crash recovery needs it)."""
+
+    async def resume(self, queue: str, worker: str, known: Sequence[bytes]) -> list[Delivery]:  # noqa: ARG002
+        """After a failed fetch: what the service gave this worker that never arrived."""
+        return []
+
+    async def retire(self, queue: str, worker: str) -> None:
+        """The worker has stopped and holds nothing."""
+
+    async def move_due(self) -> int:
+        """Bring tasks whose time has come to their queues; how many were moved."""
+        return 0
+
+    async def recover(self, queue: str) -> int:  # noqa: ARG002
+        """Give back the tasks of workers that died; how many were given back."""
+        return 0
+
+    # -- looking --
+
+    @abstractmethod
+    async def pending(self, queue: str, start: int = 0, count: int = 1000) -> list[bytes]:
+        """A page of the bodies that wait in a queue, the next to run first (Go: ``GetPendingTasks``)."""
+
+    @abstractmethod
+    async def delayed(self, start: int = 0, count: int = 1000) -> list[bytes]:
+        """A page of the bodies that wait for their time, the earliest first (Go: ``GetDelayedTasks``)."""
+
+    async def queues(self, names: Sequence[str]) -> list[QueueInfo]:
+        """What is known of these queues; of every queue that can be found when none is named."""
+        raise NotImplementedError(f"{type(self).__name__} cannot count queues")
+
+    async def purge(self, queue: str) -> int:
+        """Drop everything that waits in a queue; how many it were."""
+        raise NotImplementedError(f"{type(self).__name__} cannot purge")
+
+    async def dead(self, queue: str, start: int = 0, count: int = 1000) -> list[tuple[bytes, str]]:
+        """A page of dead letters with the reason of each, the oldest first."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no dead letters")
+
+    async def revive(self, queue: str, count: int) -> int:
+        """Put up to ``count`` dead letters back on their queue, the oldest first; how many it were."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no dead letters")
+
+    async def purge_dead(self, queue: str) -> int:
+        """Drop a queue's dead letters; how many it were."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no dead letters")
+
+    async def check(self) -> None:
+        """Reach the service once; raises ServiceUnavailable naming what to do."""

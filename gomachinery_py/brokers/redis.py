@@ -1,0 +1,299 @@
+"""The Redis broker.
+
+Go source: ``v2/brokers/redis/redis.go`` (redigo), ``v2/brokers/redis/goredis.go`` (go-redis); v1 alike.
+
+===============================  ==============================  ===========================================
+a message that                   Go                              here
+===============================  ==============================  ===========================================
+cannot be decoded                is lost, the consumer restarts  goes to ``{queue}:gmpy:dead``, byte for byte
+is not registered                ``RPUSH`` on the worker's queue the same, with pauses; dead after a crash loop
+is not registered, ignored       is dropped                      the same
+failed                           is gone (popped before it ran)  is removed with the write of its FAILURE
+was held by a worker that died   is lost                         goes back to the head of the queue
+===============================  ==============================  ===========================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Self
+
+from gomachinery_py import redis_scripts as lua
+from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
+from gomachinery_py.config import Config
+from gomachinery_py.effects import Clock, Command, Port
+from gomachinery_py.errors import WireError
+from gomachinery_py.golang.time import unix_ns
+from gomachinery_py.wire import decode_signature, encode_signature, names
+from gomachinery_py.wire.model import RECEIVED, STARTED, Signature
+
+__all__ = ["RedisBroker"]
+
+_PAGE = 500
+
+
+class RedisBroker(Broker):
+    """Lists, one sorted set for what is delayed, and (unless ``crash_safe`` is off) one list per worker."""
+
+    def __init__(
+        self,
+        port: Port,
+        clock: Clock,
+        default_queue: str,
+        *,
+        delayed_key: str = names.DELAYED_TASKS_KEY,
+        crash_safe: bool = True,
+        lease: float = 30.0,
+        attempts_allowed: int = 3,
+    ) -> None:
+        super().__init__(port, clock, default_queue)
+        self.delayed_key = delayed_key
+        self.crash_safe = crash_safe
+        self.lease = lease
+        self.attempts_allowed = attempts_allowed
+
+    @classmethod
+    def configured(cls, port: Port, clock: Clock, config: Config, *, crash_safe: bool = True) -> Self:
+        delayed_key = config.redis.delayed_tasks_key or names.DELAYED_TASKS_KEY
+        return cls(port, clock, config.default_queue, delayed_key=delayed_key, crash_safe=crash_safe)
+
+    # -- sending --
+
+    def publish_commands(self, signature: Signature) -> list[Command]:
+        self.adjust_routing_key(signature)
+        body = encode_signature(signature)
+        if signature.eta is not None:
+            eta_ns = unix_ns(signature.eta)
+            if eta_ns > self.clock.unix_ns():
+                return [("ZADD", self.delayed_key, eta_ns, body)]
+        return [("RPUSH", signature.routing_key, body)]
+
+    def reserved_names(self) -> set[str]:
+        return {self.default_queue, self.delayed_key}
+
+    # -- working --
+
+    async def fetch(self, queue: str, worker: str, limit: int, wait: float) -> list[Delivery]:
+        if not self.crash_safe:
+            bodies = await self.port.execute(("LPOP", queue, limit))
+            if not bodies and wait > 0:
+                popped = await self.port.execute(("BLPOP", queue, wait))
+                bodies = [popped[1]] if popped else []
+            return [Delivery(queue, body, worker) for body in bodies or ()]
+        keys = (queue, names.inflight_key(queue, worker), names.attempts_key(queue))
+        taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, limit))
+        if not taken and wait > 0:
+            body = await self.port.execute(("BLMOVE", keys[0], keys[1], "LEFT", "RIGHT", wait))
+            if body is None:
+                return []
+            taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, limit - 1, body))
+        return [Delivery(queue, body, worker, tries[at] if tries else 0) for at, body in enumerate(taken)]
+
+    def _hold(self, delivery: Delivery, *, remove: bool) -> lua.Hold | None:
+        if not self.crash_safe:
+            return None
+        return lua.Hold(names.inflight_key(delivery.queue, delivery.worker), delivery.body, remove)
+
+    def can_fuse(self, port: Port) -> bool:
+        return port is self.port
+
+    def transact(
+        self,
+        delivery: Delivery | None,
+        commands: Sequence[Command],
+        *,
+        remove: bool = True,
+        absent: Sequence[str] = (),
+        equals: Sequence[tuple[str, bytes]] = (),
+    ) -> Command:
+        hold = None if delivery is None else self._hold(delivery, remove=remove)
+        if delivery is not None and delivery.attempts and remove:
+            commands = [*commands, ("HDEL", names.attempts_key(delivery.queue), _sha(delivery.body))]
+        return lua.transaction(commands, hold=hold, absent=absent, equals=equals)
+
+    async def settle(self, delivery: Delivery) -> bool:
+        if not self.crash_safe:
+            return True
+        reply = await self.port.execute(self.transact(delivery, ()))
+        return bool(reply == lua.DONE)
+
+    async def requeue(self, delivery: Delivery) -> None:
+        await self.port.execute(self.transact(delivery, [("RPUSH", delivery.queue, delivery.body)]))
+
+    async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
+        # The last one first: each goes to the head, so the first ends up there.
+        for delivery in reversed(deliveries):
+            back: list[Command] = [("LPUSH", delivery.queue, delivery.body)]
+            await self.port.execute(lua.transaction(back, hold=self._hold(delivery, remove=True)))
+
+    async def bury(self, delivery: Delivery, reason: str) -> None:
+        await self.port.execute(self.transact(delivery, _burial(delivery.queue, delivery.body, reason)))
+
+    async def bury_body(self, queue: str, body: bytes, reason: str) -> None:
+        await self.port.execute_many(_burial(queue, body, reason), atomic=True)
+
+    async def beat(self, queue: str, worker: str) -> None:
+        if self.crash_safe:
+            await self.port.execute(lua.script(lua.BEAT, [names.workers_key(queue)], worker))
+
+    async def resume(self, queue: str, worker: str, known: Sequence[bytes]) -> list[Delivery]:
+        if not self.crash_safe:
+            return []
+        inflight = await self.port.execute(("LRANGE", names.inflight_key(queue, worker), 0, -1))
+        unknown = Counter(inflight) - Counter(known)
+        return [Delivery(queue, body, worker) for body in unknown.elements()]
+
+    async def retire(self, queue: str, worker: str) -> None:
+        if self.crash_safe:
+            await self.port.execute(("ZREM", names.workers_key(queue), worker))
+
+    async def move_due(self) -> int:
+        members = await self.port.execute(lua.script(lua.DUE, [self.delayed_key], _PAGE))
+        if not members:
+            return 0
+        keys, arguments = [self.delayed_key], []
+        reasons: list[Command] = []
+        for member in members:
+            try:
+                signature = decode_signature(member)
+                self.adjust_routing_key(signature)
+                destination, body = signature.routing_key, encode_signature(signature)
+            except WireError as error:
+                destination, body = names.dead_key(self.default_queue), member
+                reasons.append(_reason(self.default_queue, member, f"delayed task: {error}"))
+            keys.append(destination)
+            arguments.extend((member, body))
+        await self.port.execute_many(reasons)
+        return int(await self.port.execute(lua.script(lua.MOVE_DUE, keys, *arguments)))
+
+    async def recover(self, queue: str) -> int:
+        if not self.crash_safe:
+            return 0
+        workers = names.workers_key(queue)
+        recovered = 0
+        for name in await self.port.execute(lua.script(lua.STALE, [workers], self.lease)):
+            worker = name.decode()
+            inflight = names.inflight_key(queue, worker)
+            bodies = await self.port.execute(("LRANGE", inflight, 0, _PAGE - 1))
+            keys = (
+                workers,
+                queue,
+                inflight,
+                names.attempts_key(queue),
+                names.dead_key(queue),
+                names.dead_reasons_key(queue),
+            )
+            reason = f"its worker died {self.attempts_allowed + 1} times while it ran"
+            moved = await self.port.execute(
+                lua.script(
+                    lua.RECOVER,
+                    keys,
+                    worker,
+                    self.lease,
+                    self.attempts_allowed,
+                    reason,
+                    *await self._started(bodies),
+                )
+            )
+            recovered += max(0, int(moved))
+        return recovered
+
+    async def _started(self, bodies: Sequence[bytes]) -> list[bytes]:
+        """Those that a worker had begun: only they may be what killed it."""
+        candidates = []
+        for body in bodies:
+            try:
+                candidates.append((body, decode_signature(body).uuid))
+            except WireError:
+                continue
+        states = await self.port.attempt_many([("GET", uuid) for _, uuid in candidates])
+        begun = tuple(f'"State":"{state}"'.encode() for state in (RECEIVED, STARTED))
+        return [
+            body
+            for (body, _), state in zip(candidates, states, strict=True)
+            if isinstance(state, bytes) and any(mark in state for mark in begun)
+        ]
+
+    # -- looking --
+
+    async def pending(self, queue: str, start: int = 0, count: int = 1000) -> list[bytes]:
+        return list(await self.port.execute(("LRANGE", queue, start, start + count - 1)))
+
+    async def delayed(self, start: int = 0, count: int = 1000) -> list[bytes]:
+        return list(await self.port.execute(("ZRANGE", self.delayed_key, start, start + count - 1)))
+
+    async def queues(self, names_: Sequence[str]) -> list[QueueInfo]:
+        wanted = list(names_) or await self._find_queues()
+        infos = []
+        for queue in wanted:
+            workers = await self.port.execute(("ZRANGE", names.workers_key(queue), 0, -1))
+            waiting, dead, *held = await self.port.attempt_many(
+                [
+                    ("LLEN", queue),
+                    ("LLEN", names.dead_key(queue)),
+                    *(("LLEN", names.inflight_key(queue, worker.decode())) for worker in workers),
+                ]
+            )
+            if isinstance(waiting, Exception):
+                continue
+            infos.append(QueueInfo(queue, waiting, sum(held), dead, len(workers)))
+        return infos
+
+    async def _find_queues(self) -> list[str]:
+        found, cursor = {self.default_queue}, b"0"
+        while True:
+            cursor, keys = await self.port.execute(("SCAN", cursor, "COUNT", _PAGE, "TYPE", "list"))
+            found.update(queue for key in keys if (queue := names.queue_of(key.decode("utf-8", "replace"))))
+            if cursor == b"0":
+                return sorted(found)
+
+    async def purge(self, queue: str) -> int:
+        length, _ = await self.port.execute_many([("LLEN", queue), ("DEL", queue)], atomic=True)
+        return int(length)
+
+    async def dead(self, queue: str, start: int = 0, count: int = 1000) -> list[tuple[bytes, str]]:
+        bodies = await self.port.execute(("LRANGE", names.dead_key(queue), start, start + count - 1))
+        if not bodies:
+            return []
+        reasons = await self.port.execute(
+            ("HMGET", names.dead_reasons_key(queue), *(_sha(body) for body in bodies))
+        )
+        return [
+            (body, (reason or b"").decode("utf-8", "replace"))
+            for body, reason in zip(bodies, reasons, strict=True)
+        ]
+
+    async def revive(self, queue: str, count: int) -> int:
+        revived = 0
+        while revived < count:
+            body = await self.port.execute(("LMOVE", names.dead_key(queue), queue, "LEFT", "RIGHT"))
+            if body is None:
+                break
+            await self.port.execute(("HDEL", names.dead_reasons_key(queue), _sha(body)))
+            revived += 1
+        return revived
+
+    async def purge_dead(self, queue: str) -> int:
+        dead = names.dead_key(queue)
+        length, *_ = await self.port.execute_many(
+            [("LLEN", dead), ("DEL", dead), ("DEL", names.dead_reasons_key(queue))], atomic=True
+        )
+        return int(length)
+
+    async def check(self) -> None:
+        await self.port.execute(("PING",))
+
+
+def _sha(body: bytes) -> str:
+    # Only a name for a body inside a hash, and what Redis' own Lua offers.
+    return hashlib.sha1(body, usedforsecurity=False).hexdigest()
+
+
+def _reason(queue: str, body: bytes, reason: str) -> Command:
+    return ("HSET", names.dead_reasons_key(queue), _sha(body), reason)
+
+
+def _burial(queue: str, body: bytes, reason: str) -> list[Command]:
+    return [("RPUSH", names.dead_key(queue), body), _reason(queue, body, reason)]

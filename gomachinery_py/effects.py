@@ -1,0 +1,230 @@
+"""What pure logic asks of the world, and the two simple drivers that answer.
+
+Logic in this package is plain ``async def`` that imports no I/O library and no event loop. It reaches a service
+through a :class:`Port` and time through a :class:`Clock`. ``await port.execute(command)`` yields a
+:class:`Request` to whoever drives the coroutine; the driver sends it and resumes the coroutine with the reply.
+
+Drivers: :func:`run` (blocking) and :func:`arun` (asyncio) are here; the worker's batch driver, which steps many
+coroutines together so that one pipeline carries all their commands, is ``worker/pump.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from dataclasses import dataclass
+from types import coroutine
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
+
+__all__ = [
+    "Clock",
+    "Command",
+    "Invoke",
+    "Port",
+    "Request",
+    "Sleep",
+    "Slot",
+    "SystemClock",
+    "arun",
+    "invoke",
+    "run",
+    "sleep",
+    "slot",
+]
+
+T = TypeVar("T")
+
+Command: TypeAlias = Any
+"""One command as plain data, the same that Machinery sends: ``("RPUSH", queue, body)``, a document, a mapping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Commands for one service; ``atomic`` ones take effect together or not at all (Redis: MULTI/EXEC)."""
+
+    port: Port
+    commands: Sequence[Command]
+    atomic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Resume me after this many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Resume me when one more task may run; only a worker ever lets a coroutine wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """Run user code (a task function, a handler) away from the driver and resume me with its outcome.
+
+    ``call`` never raises; whatever happened is in the value that it returns. ``is_async`` calls run on the
+    worker's event loop, all others on its threads.
+    """
+
+    call: Callable[[], Any]
+    is_async: bool = False
+    #: The running task's slot is given back when this call ends.
+    holds_slot: bool = True
+
+
+class Port:
+    """A way to one service. Subclasses implement :meth:`send` and, where the client has it, :meth:`asend`."""
+
+    #: Called with every command before it is sent, when set; for tests that compare transcripts.
+    observer: Callable[[Command], None] | None = None
+
+    @coroutine
+    def execute(self, command: Command) -> Generator[Request, Any, Any]:
+        """Send one command; the reply, or the error that the service answered, comes back."""
+        replies = yield Request(self, (command,))
+        return _first_error_raised(replies)[0]
+
+    @coroutine
+    def execute_many(
+        self, commands: Sequence[Command], *, atomic: bool = False
+    ) -> Generator[Request, Any, list[Any]]:
+        """Send commands in order in one round trip; the first error among the replies is raised."""
+        if not commands:
+            return []
+        replies = yield Request(self, commands, atomic)
+        return _first_error_raised(replies)
+
+    @coroutine
+    def attempt_many(self, commands: Sequence[Command]) -> Generator[Request, Any, list[Any]]:
+        """Like :meth:`execute_many`, but error replies are returned in their place instead of raised."""
+        if not commands:
+            return []
+        return cast("list[Any]", (yield Request(self, commands)))
+
+    def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
+        """Answer requests in order, in as few round trips as the service allows (blocking).
+
+        A command that the service refused is an exception *inside* its request's list of replies; a request
+        that could not be sent or answered at all is an exception in place of the list.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no blocking client")
+
+    async def asend(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
+        """The same for asyncio. A client without asyncio is called on a thread."""
+        return await asyncio.to_thread(self.send, requests)
+
+    def close(self) -> None:
+        """Close blocking connections; safe to call twice."""
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop; safe to call twice."""
+
+
+def _first_error_raised(replies: list[Any]) -> list[Any]:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+class Clock(Protocol):
+    """Where the time comes from; tests bring their own."""
+
+    def unix_ns(self) -> int:
+        """Nanoseconds since 1970, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+
+class SystemClock:
+    """This machine's clock."""
+
+    def unix_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@coroutine
+def sleep(seconds: float) -> Generator[Sleep, Any, None]:
+    """Wait without knowing how the driver waits."""
+    yield Sleep(seconds)
+
+
+@coroutine
+def invoke(
+    call: Callable[[], Any], *, is_async: bool = False, holds_slot: bool = True
+) -> Generator[Invoke, Any, Any]:
+    """Have user code run by the driver; see :class:`Invoke`."""
+    return (yield Invoke(call, is_async, holds_slot))
+
+
+@coroutine
+def slot() -> Generator[Slot, Any, None]:
+    """Wait until the worker has room for one more running task; the slot is given back by :func:`invoke`."""
+    yield _SLOT
+
+
+_SLOT = Slot()
+
+
+def run(core: Coroutine[Any, Any, T]) -> T:
+    """Drive a core coroutine to its end, blocking this thread."""
+    resume: Callable[[Any], Any] = core.send
+    value: Any = None
+    try:
+        while True:
+            effect = resume(value)
+            resume = core.send
+            if isinstance(effect, Request):
+                value = effect.port.send((effect,))[0]
+                if isinstance(value, Exception):
+                    resume = core.throw
+            elif isinstance(effect, Sleep):
+                time.sleep(effect.seconds)
+                value = None
+            elif isinstance(effect, Invoke):
+                value = asyncio.run(_awaited(effect.call())) if effect.is_async else effect.call()
+            elif isinstance(effect, Slot):
+                value = None
+            else:
+                raise TypeError(f"{effect!r} is not an effect of a core coroutine")
+    except StopIteration as stop:
+        return cast(T, stop.value)
+    finally:
+        core.close()
+
+
+async def arun(core: Coroutine[Any, Any, T]) -> T:
+    """Drive a core coroutine to its end on the running event loop."""
+    resume: Callable[[Any], Any] = core.send
+    value: Any = None
+    try:
+        while True:
+            effect = resume(value)
+            resume = core.send
+            if isinstance(effect, Request):
+                value = (await effect.port.asend((effect,)))[0]
+                if isinstance(value, Exception):
+                    resume = core.throw
+            elif isinstance(effect, Sleep):
+                await asyncio.sleep(effect.seconds)
+                value = None
+            elif isinstance(effect, Invoke):
+                value = await (_awaited(effect.call()) if effect.is_async else asyncio.to_thread(effect.call))
+            elif isinstance(effect, Slot):
+                value = None
+            else:
+                raise TypeError(f"{effect!r} is not an effect of a core coroutine")
+    except StopIteration as stop:
+        return cast(T, stop.value)
+    finally:
+        core.close()
+
+
+async def _awaited(value: Awaitable[T]) -> T:
+    return await value

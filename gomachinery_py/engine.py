@@ -1,0 +1,438 @@
+"""The life of a task on a worker, from the message to its last write, as one coroutine a message.
+
+Go source: ``Process``, ``taskSucceeded``, ``taskFailed``, ``taskRetry``, ``retryTaskIn`` in ``v2/worker.go``.
+
+Driven by ``worker/pump.py`` (many at a time), by the drivers in ``effects.py`` (the eager broker) and by tests.
+The order of writes is Go's. Where broker and result store are one Redis, all writes that end a task are one step
+together with its removal from the worker's inflight list, and happen only if the task is still there: a worker
+that lost its lease writes nothing. Elsewhere the order is state, callbacks, chord, and the message is settled last.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gomachinery_py import redis_scripts as lua
+from gomachinery_py.backends.base import Backend, GroupSnapshot, Origin
+from gomachinery_py.brokers.base import Broker, Delivery
+from gomachinery_py.effects import Clock, Command, invoke, sleep, slot
+from gomachinery_py.errors import (
+    ArgumentError,
+    MachineryError,
+    RetryTaskLater,
+    ServiceError,
+    ServiceUnavailable,
+    WireError,
+    WrongKeyType,
+)
+from gomachinery_py.golang.time import Time
+from gomachinery_py.incoming import brief, reject_reason
+from gomachinery_py.producer import Producer
+from gomachinery_py.wire import decode_signature, encode_signature
+from gomachinery_py.wire.model import (
+    FAILURE,
+    RECEIVED,
+    RETRY,
+    STARTED,
+    SUCCESS,
+    Arg,
+    Signature,
+    TaskResult,
+    TaskState,
+)
+
+__all__ = ["Engine", "Handlers", "Outcome", "RunnableTask", "fibonacci_next"]
+
+log = logging.getLogger(__name__)
+
+# While a Go worker holds TriggerChordMutex; one left by a crash expires after 8 s.
+_CHORD_WAIT_SECONDS = 10.0
+_CHORD_LOOK_AGAIN_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one call: results, or the error that it raised."""
+
+    results: list[TaskResult]
+    error: BaseException | None = None
+
+
+class RunnableTask(Protocol):
+    """What the engine needs of a registered task."""
+
+    name: str
+    is_async: bool
+
+    def prepare(self, signature: Signature) -> Callable[[], Any]:
+        """Convert the arguments and return the call; raises ArgumentError with Go's text.
+
+        The call returns an :class:`Outcome` (or, when ``is_async``, an awaitable of one) and never raises.
+        """
+
+
+@dataclass(slots=True)
+class Handlers:
+    """User code around tasks (Go: ``SetErrorHandler``, ``SetPreTaskHandler``, ``SetPostTaskHandler``)."""
+
+    error: Callable[[BaseException], object] | None = None
+    pre_task: Callable[[Signature], object] | None = None
+    post_task: Callable[[Signature], object] | None = None
+
+
+class Engine:
+    """Runs messages of one broker against one result store."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        tasks: Mapping[str, RunnableTask],
+        clock: Clock,
+        handlers: Handlers | None = None,
+        reserved: frozenset[str] = frozenset(),
+    ) -> None:
+        self.producer = producer
+        self.broker: Broker = producer.broker
+        self.backend: Backend = producer.backend
+        self.tasks = tasks
+        self.clock = clock
+        self.handlers = handlers or Handlers()
+        self.reserved = reserved | self.broker.reserved_names()
+        #: Told of each message: True when its task is registered here, False when it was given back.
+        self.on_seen: Callable[[Delivery, bool], object] = lambda _delivery, _registered: None
+
+    # -- one message --
+
+    async def process(self, delivery: Delivery) -> None:
+        """Everything that happens to one message."""
+        try:
+            signature = decode_signature(delivery.body)
+        except WireError as error:
+            await self._bury(delivery, f"cannot be decoded: {error}")
+            return
+        task = self.tasks.get(signature.name)
+        if task is None:
+            await self._unregistered(delivery, signature)
+            return
+        self.on_seen(delivery, True)
+        reason = reject_reason(signature, delivery.body, self._is_reserved)
+        if reason is not None:
+            await self._bury(delivery, reason)
+            return
+        try:
+            origin = await self.backend.origin(signature.uuid)
+        except WrongKeyType as error:
+            await self._bury(delivery, str(error))
+            return
+        if delivery.attempts and origin.state in (SUCCESS, FAILURE):
+            await self._finish_again(delivery, signature, origin)
+            return
+        try:
+            call = task.prepare(signature)
+        except ArgumentError as error:
+            received = self.backend.next_state(signature.uuid, RECEIVED, origin)
+            await self._failed(delivery, signature, origin, error, before=[received])
+            return
+        await slot()
+        if not await self._begin(delivery, signature, origin):
+            return
+        outcome: Outcome = await invoke(self._with_pre_task(call, task, signature), is_async=task.is_async)
+        await self._finish(delivery, signature, origin, outcome)
+        if self.handlers.post_task is not None:
+            await invoke(_guarded(self.handlers.post_task, signature), holds_slot=False)
+
+    async def _begin(self, delivery: Delivery, signature: Signature, origin: Origin) -> bool:
+        states = [
+            self.backend.next_state(signature.uuid, RECEIVED, origin),
+            self.backend.next_state(signature.uuid, STARTED, origin),
+        ]
+        if await self._commit(delivery, states, (), settle=False):
+            return True
+        log.warning("task %s was taken over by another worker before it began here", brief(signature.uuid))
+        return False
+
+    async def _finish(
+        self, delivery: Delivery, signature: Signature, origin: Origin, outcome: Outcome
+    ) -> None:
+        error = outcome.error
+        if error is None:
+            await self._succeeded(delivery, signature, origin, outcome.results)
+        elif isinstance(error, RetryTaskLater):
+            await self._retry(delivery, signature, origin, error.delay_ns)
+        elif signature.retry_count > 0:
+            signature.retry_count -= 1
+            signature.retry_timeout = fibonacci_next(signature.retry_timeout)
+            log.warning(
+                "task %s (%s) failed, next try in %d s: %s",
+                brief(signature.uuid),
+                brief(signature.name),
+                signature.retry_timeout,
+                brief(error_text(error)),
+            )
+            await self._retry(delivery, signature, origin, signature.retry_timeout * 1_000_000_000)
+        else:
+            await self._failed(delivery, signature, origin, error)
+
+    # -- endings --
+
+    async def _succeeded(
+        self,
+        delivery: Delivery,
+        signature: Signature,
+        origin: Origin,
+        results: list[TaskResult],
+        *,
+        again: bool = False,
+    ) -> None:
+        state = self.backend.next_state(signature.uuid, SUCCESS, origin, results=results)
+        callbacks = [
+            callback if signature.immutable else with_results(callback, results)
+            for callback in signature.on_success or ()
+        ]
+        has_chord = signature.group_uuid != "" and signature.chord_callback is not None
+        if not await self._commit(delivery, () if again else (state,), callbacks, settle=not has_chord):
+            log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
+            return
+        if has_chord:
+            await self._chord(delivery, signature)
+
+    async def _retry(self, delivery: Delivery, signature: Signature, origin: Origin, delay_ns: int) -> None:
+        state = self.backend.next_state(signature.uuid, RETRY, origin)
+        signature.eta = Time.from_unix_ns(self.clock.unix_ns() + delay_ns)
+        await self._commit(delivery, [state], [signature], settle=True, checked=True)
+
+    async def _failed(
+        self,
+        delivery: Delivery,
+        signature: Signature,
+        origin: Origin,
+        error: BaseException,
+        before: Sequence[TaskState] = (),
+        *,
+        again: bool = False,
+    ) -> None:
+        text = error_text(error)
+        state = self.backend.next_state(signature.uuid, FAILURE, origin, error=text)
+        callbacks = [with_error(callback, text) for callback in signature.on_error or ()]
+        held = await self._commit(delivery, () if again else (*before, state), callbacks, settle=True)
+        if held and not again:
+            log.error("task %s (%s) failed: %s", brief(signature.uuid), brief(signature.name), brief(text))
+            if self.handlers.error is not None:
+                await invoke(_guarded(self.handlers.error, error), holds_slot=False)
+
+    async def _finish_again(self, delivery: Delivery, signature: Signature, origin: Origin) -> None:
+        """A worker died after it had stored the outcome: the function does not run again, the rest does."""
+        if origin.state == SUCCESS:
+            await self._succeeded(delivery, signature, origin, list(origin.results), again=True)
+        else:
+            state = await self.backend.peek_state(signature.uuid)
+            error = MachineryError(state.error if state else "")
+            await self._failed(delivery, signature, origin, error, again=True)
+
+    async def _unregistered(self, delivery: Delivery, signature: Signature) -> None:
+        if signature.ignore_when_task_not_registered:
+            await self.broker.settle(delivery)
+            return
+        await self.broker.requeue(delivery)
+        self.on_seen(delivery, False)
+
+    async def _bury(self, delivery: Delivery, reason: str) -> None:
+        log.error(
+            "message of %d bytes on %r is kept as a dead letter: %s",
+            len(delivery.body),
+            brief(delivery.queue),
+            brief(reason, 300),
+        )
+        await self.broker.bury(delivery, reason)
+
+    # -- chords --
+
+    async def _chord(self, delivery: Delivery, signature: Signature) -> None:
+        """Fire the callback if this was the group's last member, and settle the message."""
+        try:
+            snapshot = await self.backend.group(signature.group_uuid, signature.group_task_count)
+        except (WireError, ServiceError) as error:
+            snapshot = None
+            log.error("group %s cannot be read: %s", brief(signature.group_uuid), brief(str(error)))
+        if (
+            snapshot is None
+            or snapshot.completed != signature.group_task_count
+            or snapshot.meta.chord_triggered
+            or snapshot.meta.group_uuid != signature.group_uuid
+        ):
+            if snapshot is None:
+                log.error(
+                    "group %s of task %s is not in the result store: its chord cannot fire",
+                    brief(signature.group_uuid),
+                    brief(signature.uuid),
+                )
+            await self.broker.settle(delivery)
+            return
+        callback = self._chord_callback(signature, snapshot)
+        sends = [] if callback is None else await self._sendable(delivery, [callback])
+        if self.producer.fused:
+            await self._trigger_fused(delivery, snapshot, sends)
+            return
+        if await self.backend.trigger_chord(snapshot):
+            for send in sends:
+                await self.producer.send_task(send)
+        await self.broker.settle(delivery)
+
+    async def _trigger_fused(
+        self, delivery: Delivery, snapshot: GroupSnapshot, sends: Sequence[Signature]
+    ) -> None:
+        absent, equals = self.backend.trigger_guards(snapshot)
+        commands = self.backend.trigger_commands(snapshot)
+        for send in sends:
+            commands += self.producer.commands(send)
+        deadline = self.clock.monotonic() + _CHORD_WAIT_SECONDS
+        while True:
+            reply = await self.broker.port.execute(
+                self.broker.transact(delivery, commands, absent=absent, equals=equals)
+            )
+            if reply == lua.CHANGED:
+                await self.broker.settle(delivery)
+            if reply != lua.LOCKED:
+                return
+            if self.clock.monotonic() > deadline:
+                absent = []
+            await sleep(_CHORD_LOOK_AGAIN_SECONDS)
+
+    def _chord_callback(self, signature: Signature, snapshot: GroupSnapshot) -> Signature | None:
+        """The callback with every member's results; None when a member failed, which never fires a chord."""
+        callback = signature.chord_callback
+        results: list[TaskResult] = []
+        for state in snapshot.states:
+            if state is None or not state.is_success:
+                return None
+            results.extend(state.results or ())
+        if callback is None or callback.immutable:
+            return callback
+        return with_results(callback, results)
+
+    # -- writing --
+
+    async def _commit(
+        self,
+        delivery: Delivery,
+        states: Sequence[TaskState],
+        sends: Sequence[Signature],
+        *,
+        settle: bool,
+        checked: bool = False,
+    ) -> bool:
+        """Store states, send tasks, settle; False when this worker no longer holds the message."""
+        if sends and not checked:
+            sends = await self._sendable(delivery, sends)
+        if self.producer.fused:
+            commands: list[Command] = []
+            for state in states:
+                commands += self.backend.state_commands(state)
+            for send in sends:
+                commands += self.producer.commands(self.producer.prepare(send))
+            if not commands and not settle:
+                return True
+            command = self.broker.transact(delivery, commands, remove=settle)
+            return bool(await self.broker.port.execute(command) == lua.DONE)
+        for state in states:
+            await self.backend.store(state)
+        for send in sends:
+            await self.producer.send_task(send)
+        if settle:
+            return await self.broker.settle(delivery)
+        return True
+
+    async def _sendable(self, delivery: Delivery, sends: Sequence[Signature]) -> list[Signature]:
+        """The callbacks that may be sent; the others are kept among the dead letters."""
+        good = []
+        for send in sends:
+            try:
+                self.producer.prepare(send)
+                body = encode_signature(send)
+                reason = reject_reason(send, body, self._is_reserved)
+                if reason is None:
+                    await self.backend.origin(send.uuid)
+            except ServiceUnavailable:
+                raise
+            except (WireError, WrongKeyType) as error:
+                reason = str(error)
+            if reason is None:
+                good.append(send)
+                continue
+            log.error(
+                "callback %s (%s) cannot be sent: %s", brief(send.uuid), brief(send.name), brief(reason)
+            )
+            try:
+                await self.broker.bury_body(delivery.queue, encode_signature(send), reason)
+            except (WireError, NotImplementedError) as error:
+                log.error("and it cannot be kept: %s", brief(str(error)))
+        return good
+
+    def _is_reserved(self, name: str) -> bool:
+        return name in self.reserved or self.backend.is_reserved(name)
+
+    def _with_pre_task(
+        self, call: Callable[[], Any], task: RunnableTask, signature: Signature
+    ) -> Callable[[], Any]:
+        handler = self.handlers.pre_task
+        if handler is None:
+            return call
+        before = _guarded(handler, signature)
+        if not task.is_async:
+            return lambda: (before(), call())[1]
+
+        async def both() -> Any:
+            before()
+            return await call()
+
+        return both
+
+
+def with_results(callback: Signature, results: Sequence[TaskResult]) -> Signature:
+    """The callback with results appended to its arguments (Machinery appends, Celery prepends)."""
+    appended = copy(callback)
+    appended.args = [*(callback.args or ()), *(Arg(result.type, result.value) for result in results)]
+    # Appending nothing to nil leaves nil in Go.
+    if not appended.args and callback.args is None:
+        appended.args = None
+    return appended
+
+
+def with_error(callback: Signature, text: str) -> Signature:
+    """The callback with the error's text as its first argument."""
+    prepended = copy(callback)
+    prepended.args = [Arg("string", text), *(callback.args or ())]
+    return prepended
+
+
+def error_text(error: BaseException) -> str:
+    """What is stored of an exception: its text, or its class name when that is empty."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return text or type(error).__name__
+
+
+def fibonacci_next(start: int) -> int:
+    """The next Fibonacci number above ``start`` (Go: ``retry.FibonacciNext``)."""
+    a, b = 1, 1
+    while a <= start:
+        a, b = b, a + b
+    return a
+
+
+def _guarded(handler: Callable[[Any], object], argument: Any) -> Callable[[], None]:
+    """A handler's own error is logged; it never decides a task's fate."""
+
+    def call() -> None:
+        try:
+            handler(argument)
+        except Exception:
+            log.exception("handler %r raised", handler)
+
+    return call

@@ -1,0 +1,133 @@
+"""Every error this package raises on purpose, as one tree.
+
+::
+
+    MachineryError
+    ├── WireError (ValueError)         bytes are not what Machinery stores; has .reason and .offset
+    ├── ConfigError (ValueError)       a setting, URL or file is wrong; names the key and, for files, the line
+    ├── SignatureError (ValueError)    a task may not be sent like this; nothing was sent
+    ├── UnsupportedType (SignatureError, TypeError)   Machinery has no such argument type
+    ├── ArgumentError (TypeError)      wire arguments do not fit their types (Go: "Reflect task args error")
+    ├── TaskNotRegistered (LookupError)
+    ├── TaskFailed                     the task ended in FAILURE; str() is the text that Machinery stored
+    ├── ResultTimeout (TimeoutError)   the result was not there in time
+    ├── RetryTaskLater                 raise it inside a task: run me again after a delay
+    ├── PublishError                   the broker did not take the task
+    ├── ServiceError                   a service answered with an error
+    │   └── WrongKeyType               a key holds something that is not Machinery's
+    ├── ServiceUnavailable (ConnectionError)   a service cannot be reached; names the URL without its password
+    └── MissingExtra (ImportError)     a client library is not installed; names the pip command
+
+A value of the wrong kind or range in ``task.send(...)`` raises the builtin ``TypeError`` or ``ValueError``
+before anything is sent.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from gomachinery_py.golang.time import format_duration
+
+__all__ = [
+    "ArgumentError",
+    "ConfigError",
+    "MachineryError",
+    "MissingExtra",
+    "PublishError",
+    "ResultTimeout",
+    "RetryTaskLater",
+    "ServiceError",
+    "ServiceUnavailable",
+    "SignatureError",
+    "TaskFailed",
+    "TaskNotRegistered",
+    "UnsupportedType",
+    "WireError",
+    "WrongKeyType",
+]
+
+
+class MachineryError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class WireError(MachineryError, ValueError):
+    """Bytes are not a document that Machinery can read."""
+
+    def __init__(self, reason: str, offset: int | None = None) -> None:
+        super().__init__(reason if offset is None else f"{reason} (at byte {offset})")
+        self.reason = reason
+        self.offset = offset
+
+
+class ConfigError(MachineryError, ValueError):
+    """A setting, URL or configuration file is wrong."""
+
+
+class SignatureError(MachineryError, ValueError):
+    """A task may not be sent like this; nothing was sent."""
+
+
+class UnsupportedType(SignatureError, TypeError):
+    """Machinery has no such argument or result type (Go: ``tasks.ErrUnsupportedType``)."""
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__(f"{type_name} is not one of supported types")
+        self.type_name = type_name
+
+
+class ArgumentError(MachineryError, TypeError):
+    """Wire arguments do not fit their declared types; the text is Go's."""
+
+
+class TaskNotRegistered(MachineryError, LookupError):
+    """No task of this name is registered here."""
+
+
+class TaskFailed(MachineryError):
+    """The task ended in FAILURE; ``str(error)`` is exactly the text that Machinery stored."""
+
+    def __init__(self, text: str, *, task_uuid: str = "", task_name: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.task_uuid = task_uuid
+        self.task_name = task_name
+
+
+class ResultTimeout(MachineryError, TimeoutError):
+    """The result was not there in time; the task may still run."""
+
+
+class RetryTaskLater(MachineryError):
+    """Raise inside a task to have it run again after a delay (Go: ``tasks.ErrRetryTaskLater``).
+
+    Args:
+        message: why; part of the text that logs show.
+        delay: seconds, or a ``timedelta``.
+    """
+
+    def __init__(self, message: str, delay: float | timedelta) -> None:
+        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        self.message = message
+        self.delay_ns = round(seconds * 1_000_000_000)
+        super().__init__(f"Task error: {message} Will retry in: {format_duration(self.delay_ns)}")
+
+
+class PublishError(MachineryError):
+    """The broker did not take the task."""
+
+
+class ServiceError(MachineryError):
+    """A service answered a command with an error."""
+
+
+class WrongKeyType(ServiceError):
+    """A key that a task names holds something that is not Machinery's; it was left as it is."""
+
+
+class ServiceUnavailable(MachineryError, ConnectionError):
+    """A service cannot be reached, or the connection broke."""
+
+
+class MissingExtra(MachineryError, ImportError):
+    """A client library is not installed; the message names the pip command."""

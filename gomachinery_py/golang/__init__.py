@@ -1,0 +1,1 @@
+"""Go's own library, as far as the wire needs it; nothing here has heard of Machinery."""

@@ -1,0 +1,360 @@
+"""Redis through redis-py: commands in, replies out, in as few round trips as possible.
+
+redis-py's own retries are off: a command that pushes or pops must never be sent twice on a guess. A connection that
+broke while it was idle is replaced before anything is sent on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
+    DataError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.retry import Retry
+
+from gomachinery_py.config import Config
+from gomachinery_py.effects import Command, Port, Request
+from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable, WrongKeyType
+from gomachinery_py.redis_scripts import SCRIPTS
+from gomachinery_py.urls import RedisURL
+
+__all__ = ["RedisPort", "RedisTarget", "open_port"]
+
+log = logging.getLogger(__name__)
+
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+_MAX_CONNECTIONS = 1000
+_SHA = {text: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for text in SCRIPTS}
+
+# Answers that say "not now" rather than "not this": whoever can wait should try again.
+_NOT_NOW = (ClusterDownError, MasterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_NOT_ENCODABLE = (DataError, TypeError, ValueError)
+_NOT_NOW_TEXTS = ("BUSY ", "MISCONF", "NOREPLICAS", "OOM ", "READONLY")
+
+
+@dataclass(frozen=True, slots=True)
+class RedisTarget:
+    """Where a Redis server is and how to log in. Times are in seconds; 0 is without a limit."""
+
+    #: Safe to print: no password.
+    label: str
+    host: str = "localhost"
+    port: int = 6379
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    unix_socket: str | None = None
+    tls: bool = False
+    tls_ca: str | None = None
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    tls_verify: bool = True
+    client_name: str | None = None
+    connect_timeout: float = 15.0
+    read_timeout: float = 15.0
+    max_connections: int = 1000
+
+
+class RedisPort(Port):
+    """One Redis server. Blocking connections are shared by threads; each event loop has its own pool."""
+
+    def __init__(self, target: RedisTarget) -> None:
+        self.target = target
+        self._lock = threading.Lock()
+        self._pool: redis.ConnectionPool | None = None
+        self._pid = os.getpid()
+        self._async_pools: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, redis.asyncio.ConnectionPool
+        ] = weakref.WeakKeyDictionary()
+
+    # -- blocking --
+
+    def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
+        batch = _Batch(requests, self.observer)
+        try:
+            connection = self._blocking_pool().get_connection()
+        except (RedisError, OSError) as error:
+            return batch.failed(self._unavailable(error))
+        try:
+            packed = connection.pack_commands(batch.words)
+        except _NOT_ENCODABLE as error:
+            self._blocking_pool().release(connection)
+            return (
+                [ServiceError(f"Redis: {error}")]
+                if len(requests) == 1
+                else [answer for request in requests for answer in self.send([request])]
+            )
+        try:
+            connection.send_packed_command(packed, check_health=False)
+            for at in range(len(batch.words)):
+                batch.replies[at] = _reply(connection.read_response)
+            for at in batch.unknown_scripts():
+                connection.send_packed_command(
+                    connection.pack_commands([batch.whole(at)]), check_health=False
+                )
+                batch.replies[at] = _reply(connection.read_response)
+        except (RedisError, OSError) as error:
+            connection.disconnect()
+            batch.broken = self._unavailable(error)
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            self._blocking_pool().release(connection)
+        return batch.results()
+
+    def _blocking_pool(self) -> redis.ConnectionPool:
+        with self._lock:
+            if self._pool is None or self._pid != os.getpid():
+                self._pool = redis.ConnectionPool(
+                    connection_class=self._connection_class(
+                        redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection
+                    ),
+                    retry=Retry(NoBackoff(), 0),
+                    **self._options(),
+                )
+                self._pid = os.getpid()
+            return self._pool
+
+    def close(self) -> None:
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None and self._pid == os.getpid():
+            pool.disconnect()
+
+    # -- asyncio --
+
+    async def asend(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
+        batch = _Batch(requests, self.observer)
+        pool = self._async_pool()
+        try:
+            connection = await pool.get_connection()
+        except (RedisError, OSError) as error:
+            return batch.failed(self._unavailable(error))
+        try:
+            packed = connection.pack_commands(batch.words)
+        except _NOT_ENCODABLE as error:
+            await pool.release(connection)
+            return (
+                [ServiceError(f"Redis: {error}")]
+                if len(requests) == 1
+                else [answer for request in requests for answer in await self.asend([request])]
+            )
+        try:
+            await connection.send_packed_command(packed, check_health=False)
+            for at in range(len(batch.words)):
+                batch.replies[at] = await _areply(connection.read_response)
+            for at in batch.unknown_scripts():
+                await connection.send_packed_command(
+                    connection.pack_commands([batch.whole(at)]), check_health=False
+                )
+                batch.replies[at] = await _areply(connection.read_response)
+        except (RedisError, OSError) as error:
+            await connection.disconnect()
+            batch.broken = self._unavailable(error)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
+        return batch.results()
+
+    def _async_pool(self) -> redis.asyncio.ConnectionPool:
+        loop = asyncio.get_running_loop()
+        pool = self._async_pools.get(loop)
+        if pool is None:
+            pool = redis.asyncio.ConnectionPool(
+                connection_class=self._connection_class(
+                    redis.asyncio.Connection,
+                    redis.asyncio.SSLConnection,
+                    redis.asyncio.UnixDomainSocketConnection,
+                ),
+                **self._options(),
+            )
+            self._async_pools[loop] = pool
+        return pool
+
+    async def aclose(self) -> None:
+        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
+        if pool is not None:
+            await pool.disconnect()
+
+    # -- shared --
+
+    def _connection_class(self, plain: Any, tls: Any, unix: Any) -> Any:
+        if self.target.unix_socket is not None:
+            return unix
+        return tls if self.target.tls else plain
+
+    def _options(self) -> dict[str, Any]:
+        target = self.target
+        options: dict[str, Any] = {
+            "db": target.db,
+            "username": target.username,
+            "password": target.password,
+            "protocol": 2,
+            "driver_info": None,
+            "client_name": target.client_name,
+            "socket_timeout": target.read_timeout or None,
+            "socket_connect_timeout": target.connect_timeout or None,
+            "max_connections": target.max_connections,
+        }
+        if target.unix_socket is not None:
+            options["path"] = target.unix_socket
+            return options
+        options |= {"host": target.host, "port": target.port, "socket_keepalive": True}
+        if target.tls:
+            options |= {
+                "ssl_cert_reqs": "required" if target.tls_verify else "none",
+                "ssl_check_hostname": target.tls_verify,
+                "ssl_ca_certs": target.tls_ca,
+                "ssl_certfile": target.tls_certificate,
+                "ssl_keyfile": target.tls_key,
+            }
+        return options
+
+    def _unavailable(self, error: BaseException) -> ServiceUnavailable:
+        where = self.target.label
+        if isinstance(error, AuthenticationError) or "WRONGPASS" in str(error) or "NOAUTH" in str(error):
+            return ServiceUnavailable(
+                f"Redis at {where} refused the login: check user and password in its URL"
+            )
+        text = str(error) or type(error).__name__
+        if self.target.password:
+            text = text.replace(self.target.password, "***")
+        return ServiceUnavailable(
+            f"cannot reach Redis at {where}: {text}. Is it running, and is the URL right?"
+        )
+
+
+class _Batch:
+    """The commands of several requests as one pipeline, and the way back from replies to requests."""
+
+    def __init__(self, requests: Sequence[Request], observer: Callable[[Command], None] | None) -> None:
+        self.requests = requests
+        self.words: list[Sequence[Any]] = []
+        self.broken: ServiceUnavailable | None = None
+        self._eval: dict[int, Command] = {}
+        for request in requests:
+            if request.atomic:
+                self.words.append(("MULTI",))
+            for command in request.commands:
+                if observer is not None:
+                    observer(command)
+                if command[0] == "EVAL" and command[1] in _SHA:
+                    self._eval[len(self.words)] = command
+                    command = ("EVALSHA", _SHA[command[1]], *command[2:])
+                self.words.append(command)
+            if request.atomic:
+                self.words.append(("EXEC",))
+        self.replies: list[Any] = [_UNANSWERED] * len(self.words)
+
+    def unknown_scripts(self) -> list[int]:
+        return [at for at in self._eval if isinstance(self.replies[at], NoScriptError)]
+
+    def whole(self, at: int) -> Command:
+        return self._eval[at]
+
+    def failed(self, error: ServiceUnavailable) -> list[list[Any] | Exception]:
+        return [error] * len(self.requests)
+
+    def results(self) -> list[list[Any] | Exception]:
+        at = 0
+        answers: list[list[Any] | Exception] = []
+        for request in self.requests:
+            size = len(request.commands) + (2 if request.atomic else 0)
+            answers.append(self._answer(request, self.replies[at : at + size]))
+            at += size
+        return answers
+
+    def _answer(self, request: Request, replies: list[Any]) -> list[Any] | Exception:
+        if self.broken is not None and any(reply is _UNANSWERED for reply in replies):
+            return self.broken
+        if request.atomic:
+            done = replies[-1]
+            refused = next((reply for reply in replies[1:-1] if isinstance(reply, Exception)), None)
+            if isinstance(done, Exception):
+                return _translated(refused or done)
+            replies = list(done)
+        translated = [_translated(reply) if isinstance(reply, Exception) else reply for reply in replies]
+        return next((reply for reply in translated if isinstance(reply, ServiceUnavailable)), translated)
+
+
+_UNANSWERED: Any = object()
+
+
+def open_port(url: RedisURL, config: Config) -> RedisPort:
+    """A port to the server of a URL; nothing is connected yet."""
+    settings = config.redis
+    if len(url.hosts) > 1 or settings.is_cluster or settings.master_name:
+        raise ConfigError(f"{url.url}: several Redis hosts, cluster and sentinel are not built in yet")
+    address = url.hosts[0] if url.hosts else None
+    if url.password and not url.tls and address is not None and address.host not in _LOCAL_HOSTS:
+        log.warning(
+            "%s sends its password in plain text to %s; use rediss:// where you can", url.url, address
+        )
+    tls = config.tlsconfig
+    return RedisPort(
+        RedisTarget(
+            label=str(url.url),
+            host=address.host if address else "",
+            port=address.port if address else 0,
+            db=url.db,
+            username=url.username or None,
+            password=url.password.reveal() or None,
+            unix_socket=url.socket or None,
+            tls=url.tls,
+            tls_ca=(tls.ca_file or None) if tls else None,
+            tls_certificate=(tls.cert_file or None) if tls else None,
+            tls_key=(tls.key_file or None) if tls else None,
+            tls_verify=not (tls and tls.insecureskipverify),
+            client_name=settings.client_name or None,
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.read_timeout,
+            max_connections=settings.max_active or _MAX_CONNECTIONS,
+        )
+    )
+
+
+def _reply(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except ResponseError as error:
+        return error
+
+
+async def _areply(read: Callable[[], Any]) -> Any:
+    try:
+        return await read()
+    except ResponseError as error:
+        return error
+
+
+def _translated(error: Exception) -> Exception:
+    text = str(error)
+    if isinstance(error, _NOT_NOW) or text.startswith(_NOT_NOW_TEXTS):
+        return ServiceUnavailable(f"Redis cannot do this now: {text}")
+    if "WRONGTYPE" in text:
+        return WrongKeyType(f"Redis: {text}")
+    return ServiceError(f"Redis: {text}")

@@ -1,0 +1,115 @@
+"""Sending: what is stored, what is published, and in which order.
+
+Go source: ``SendTask``, ``SendChain``, ``SendGroup``, ``SendChord`` in ``v2/server.go``. Signatures given to this
+module are the sender's own copies; they are filled in and sent as they are. What may be sent at all is decided in
+``outgoing.py``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from gomachinery_py.backends.base import Backend
+from gomachinery_py.brokers.base import Broker
+from gomachinery_py.effects import Command
+from gomachinery_py.wire.model import Signature
+
+__all__ = ["Producer", "new_task_uuid"]
+
+T = TypeVar("T")
+
+# So many tasks share one round trip; more would only make the server's replies wait for each other.
+_BATCH = 200
+
+
+def new_task_uuid() -> str:
+    """Go: ``task_`` + a random UUID."""
+    return f"task_{uuid.uuid4()}"
+
+
+class Producer:
+    """Sends through one broker and one result store."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        backend: Backend,
+        pre_publish: Callable[[], Callable[[Signature], object] | None] = lambda: None,
+    ) -> None:
+        self.broker = broker
+        self.backend = backend
+        self._pre_publish = pre_publish
+        #: One Redis for both: PENDING and the push are one step.
+        self.fused = broker.can_fuse(backend.port)
+
+    def prepare(self, signature: Signature) -> Signature:
+        """Fill what ``SendTask`` fills: a missing UUID, nil Headers."""
+        if signature.uuid == "":
+            signature.uuid = new_task_uuid()
+        if signature.headers is None:
+            signature.headers = {}
+        return signature
+
+    def commands(self, signature: Signature) -> list[Command]:
+        """Everything that sending one prepared task writes, in Go's order; only where :attr:`fused`."""
+        pending = self.backend.state_commands(self.backend.pending_state(signature))
+        self.about_to_publish(signature)
+        return [*pending, *self.broker.publish_commands(signature)]
+
+    def about_to_publish(self, signature: Signature) -> None:
+        """Call the pre-publish handler (Go: ``Server.SetPreTaskHandler``)."""
+        handler = self._pre_publish()
+        if handler is not None:
+            handler(signature)
+
+    async def send_task(self, signature: Signature) -> None:
+        """PENDING, then publish (Go: ``SendTask``)."""
+        self.prepare(signature)
+        if self.fused:
+            await self.broker.port.execute_many(self.commands(signature), atomic=True)
+            return
+        await self.backend.store(self.backend.pending_state(signature))
+        self.about_to_publish(signature)
+        await self.broker.publish(signature)
+
+    async def send_tasks(self, signatures: Sequence[Signature]) -> None:
+        """Many independent tasks, each as :meth:`send_task` does it, in as few round trips as possible."""
+        if not self.fused:
+            for signature in signatures:
+                await self.send_task(signature)
+            return
+        for batch in _batches(signatures):
+            commands = [command for signature in batch for command in self.commands(self.prepare(signature))]
+            await self.broker.port.execute_many(commands, atomic=True)
+
+    async def send_group(self, group_uuid: str, members: Sequence[Signature]) -> None:
+        """GroupMeta, then PENDING for every member, and only then the first publish (Go: ``SendGroup``, ``SendChord``).
+
+        Published between, a fast Go worker would find a member without a state and stop consuming. Groups skip
+        the pre-publish handler, as in Go.
+        """
+        for member in members:
+            self.prepare(member)
+            if member.chord_callback is not None and member.chord_callback.headers is None:
+                member.chord_callback.headers = {}
+        meta = self.backend.new_group(group_uuid, [member.uuid for member in members])
+        stored = self.backend.group_commands(meta)
+        for batch in _batches(members):
+            for member in batch:
+                stored += self.backend.state_commands(self.backend.pending_state(member))
+            await self.backend.port.execute_many(stored)
+            stored = []
+        if self.fused:
+            for batch in _batches(members):
+                published = [command for member in batch for command in self.broker.publish_commands(member)]
+                await self.broker.port.execute_many(published, atomic=True)
+        else:
+            for member in members:
+                await self.broker.publish(member)
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]

@@ -1,0 +1,110 @@
+"""Which classes serve which URL, loaded when they are needed.
+
+One row a service. The client libraries are extras: what is not installed is named together with its pip command.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from typing import Any, cast
+
+from gomachinery_py.backends.base import Backend
+from gomachinery_py.brokers.base import Broker
+from gomachinery_py.config import Config
+from gomachinery_py.effects import Clock, Port
+from gomachinery_py.errors import ConfigError, MissingExtra
+from gomachinery_py.urls import EagerURL, NullURL, RedisURL, ServiceURL, parse_backend, parse_broker
+
+__all__ = ["Services", "open_services"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """``port`` opens the connection; ``broker`` and ``backend`` are classes with ``configured(port, clock, config)``."""
+
+    port: str
+    broker: str | None
+    backend: str | None
+    extra: str | None = None
+
+
+_ROWS: dict[type[Any], _Row] = {
+    RedisURL: _Row(
+        "gomachinery_py.ports.redis:open_port",
+        "gomachinery_py.brokers.redis:RedisBroker",
+        "gomachinery_py.backends.redis:RedisBackend",
+        "redis",
+    ),
+    EagerURL: _Row(
+        "gomachinery_py.ports.memory:open_port",
+        "gomachinery_py.brokers.eager:EagerBroker",
+        "gomachinery_py.backends.eager:EagerBackend",
+    ),
+    NullURL: _Row("gomachinery_py.ports.memory:open_port", None, "gomachinery_py.backends.null:NullBackend"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """A broker and a result store, ready to be used; nothing has been connected yet."""
+
+    broker: Broker
+    backend: Backend
+
+    @property
+    def ports(self) -> list[Port]:
+        return (
+            [self.broker.port]
+            if self.broker.port is self.backend.port
+            else [self.broker.port, self.backend.port]
+        )
+
+
+def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> Services:
+    """The broker and the result store that a configuration names.
+
+    Where both name the same server they share one port, so that writes to both can be one step.
+    Raises ConfigError for a URL that no service has, MissingExtra when the client library is not installed.
+    """
+    strict_sqs = "DISABLE_STRICT_SQS_CHECK" not in os.environ
+    broker_url = parse_broker(config.broker, strict_sqs=strict_sqs)
+    backend_url = parse_backend(config.result_backend)
+    broker_row, backend_row = _row(broker_url), _row(backend_url)
+    if broker_row.broker is None:
+        raise ConfigError(f"broker {config.broker} can only keep results; name a broker that carries tasks")
+    if backend_row.backend is None:
+        raise ConfigError(
+            f'result_backend {config.result_backend} only carries tasks; name a store, or "null" to keep no results'
+        )
+    broker_port = _load(broker_row.port, broker_row)(broker_url, config)
+    backend_port = (
+        broker_port
+        if backend_url == broker_url
+        else _load(backend_row.port, backend_row)(backend_url, config)
+    )
+    broker = _load(broker_row.broker, broker_row).configured(
+        broker_port, clock, config, crash_safe=crash_safe
+    )
+    backend = _load(backend_row.backend, backend_row).configured(backend_port, clock, config)
+    return Services(cast(Broker, broker), cast(Backend, backend))
+
+
+def _row(url: ServiceURL) -> _Row:
+    row = _ROWS.get(type(url))
+    if row is None:
+        raise ConfigError(f"{url.url}: this service is known, but not built in")
+    return row
+
+
+def _load(path: str, row: _Row) -> Any:
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if row.extra is None or (error.name or "").startswith("gomachinery_py"):
+            raise
+        raise MissingExtra(
+            f"{error.name} is not installed, which this URL needs: pip install 'gomachinery-py[{row.extra}]'"
+        ) from error

@@ -1,0 +1,480 @@
+"""The server: a broker, a result store, and the tasks that are declared on them.
+
+Go source: ``v2/server.go``. Every method that talks to a service has an ``a…`` twin for asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+
+from gomachinery_py.brokers.eager import EagerBroker
+from gomachinery_py.config import Config
+from gomachinery_py.context import Context
+from gomachinery_py.effects import Clock, SystemClock, arun
+from gomachinery_py.engine import Engine, Handlers
+from gomachinery_py.errors import ConfigError, SignatureError, WireError
+from gomachinery_py.incoming import brief
+from gomachinery_py.outgoing import Limits, check_signature
+from gomachinery_py.producer import Producer
+from gomachinery_py.registry import open_services
+from gomachinery_py.results import AsyncResult, ChainResult, ChordResult, GroupResult, blocking
+from gomachinery_py.task import Options, Task
+from gomachinery_py.wire import decode_signature
+from gomachinery_py.wire.model import Signature
+from gomachinery_py.worker import Worker
+from gomachinery_py.worker.worker import WorkerSettings
+from gomachinery_py.workflow import Chain, Chord, Group
+
+__all__ = ["Server"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PAGE = 500
+
+
+class Server:
+    """Where tasks are declared, sent, and their results read.
+
+    Args:
+        broker: a URL, or a whole Config.
+        result_backend: a URL; the broker's own by default, where it can keep results.
+        lock: a URL for periodic tasks.
+        default_queue: where tasks without a routing key go.
+        results_expire_in: seconds that states and results are kept; 0 is Machinery's hour.
+        crash_safe: False takes tasks as Go does, off the queue before they ran: lost when the worker dies.
+
+    Raises ConfigError for a URL that no service has, MissingExtra for a client that is not installed. Nothing is
+    connected before it is needed.
+    """
+
+    def __init__(
+        self,
+        broker: str | Config,
+        *,
+        result_backend: str | None = None,
+        lock: str | None = None,
+        default_queue: str | None = None,
+        results_expire_in: int | None = None,
+        crash_safe: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
+        self.config = _configuration(broker, result_backend, lock, default_queue, results_expire_in)
+        self.clock = clock or SystemClock()
+        #: Every declared task by name, remote ones included.
+        self.tasks: dict[str, Task[Any, Any, Any]] = {}
+        self._crash_safe = crash_safe
+        self._pre_publish: Callable[[Signature], object] | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self._services = open_services(self.config, self.clock, crash_safe=self._crash_safe)
+        self.broker = self._services.broker
+        self.backend = self._services.backend
+        self._producer = Producer(self.broker, self.backend, lambda: self._pre_publish)
+        if isinstance(self.broker, EagerBroker):
+            self.broker.assign(self._engine(Handlers()).process)
+
+    def configure(self, config: Config) -> None:
+        """Use other settings from now on; what is declared stays (``--config`` and flags of the command line)."""
+        self.close()
+        self.config = config
+        self._open()
+
+    @classmethod
+    def from_yaml(
+        cls, path: str | os.PathLike[str], *, strict: bool = False, crash_safe: bool = True
+    ) -> Server:
+        """A server configured by a file that a Go service may use as well."""
+        return cls(Config.from_yaml(path, strict=strict), crash_safe=crash_safe)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, crash_safe: bool = True) -> Server:
+        """A server configured by Machinery's environment variables."""
+        return cls(Config.from_env(environ), crash_safe=crash_safe)
+
+    def __repr__(self) -> str:
+        return f"Server({str(self.config.broker)!r}, result_backend={str(self.config.result_backend)!r})"
+
+    # -- declaring --
+
+    @overload
+    def task(  # type: ignore[overload-overlap]
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def task(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def task(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+    @overload
+    def task(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        queue: str | None = None,
+        retries: int | None = None,
+        retry_timeout: int | None = None,
+        priority: int | None = None,
+        ignore_when_not_registered: bool | None = None,
+    ) -> _Declare: ...
+    def task(self, function: Any = None, /, **options: Any) -> Any:
+        """Declare a task: ``@server.task``, or ``@server.task("name", queue=…, retries=…)``.
+
+        The name is the function's own unless given. ``queue`` routes sends; which queues a worker consumes is the
+        worker's. Refused with TypeError or SignatureError: a parameter that the wire cannot carry, keyword-only
+        parameters, a name that is taken.
+        """
+        if callable(function):
+            return self._declare(function, function.__name__, Options(), remote=False)
+        return _Declare(self, function, _declared_options(options), remote=False)
+
+    def remote(
+        self,
+        name: str | None = None,
+        /,
+        *,
+        queue: str | None = None,
+        retries: int | None = None,
+        retry_timeout: int | None = None,
+        priority: int | None = None,
+        ignore_when_not_registered: bool | None = None,
+    ) -> _Declare:
+        """Declare a task that others serve, typically in Go: typed and sendable, its body is never run."""
+        options = Options(
+            routing_key=queue,
+            retries=retries,
+            retry_timeout=retry_timeout,
+            priority=priority,
+            ignore_when_not_registered=ignore_when_not_registered,
+        )
+        return _Declare(self, name, options, remote=True)
+
+    def _declare(
+        self, function: Callable[..., Any], name: str, options: Options, *, remote: bool
+    ) -> Task[Any, Any, Any]:
+        if name in self.tasks:
+            raise SignatureError(f"task {name!r} is declared twice; give one of them another name")
+        task: Task[Any, Any, Any] = Task(self, function, name, options, remote=remote)
+        self.tasks[name] = task
+        return task
+
+    def set_pre_publish_handler(self, handler: Callable[[Signature], Any]) -> Callable[[Signature], Any]:
+        """Called with each signature before it is published (Go: ``Server.SetPreTaskHandler``).
+
+        As in Go, groups and chords skip it. Works as a decorator.
+        """
+        self._pre_publish = handler
+        return handler
+
+    # -- sending --
+
+    def send_task(self, signature: Signature) -> AsyncResult[Any]:
+        """Send one task (Go: ``SendTask``). Only a missing UUID is written back to ``signature``."""
+        return blocking(self._send_core(signature, None), "server.asend_task()")
+
+    async def asend_task(self, signature: Signature) -> AsyncResult[Any]:
+        """:meth:`send_task` for asyncio."""
+        return await arun(self._send_core(signature, None))
+
+    def send_chain(self, chain: Chain) -> ChainResult:
+        """Send a chain (Go: ``SendChain``)."""
+        return blocking(self._send_chain_core(chain), "server.asend_chain()")
+
+    async def asend_chain(self, chain: Chain) -> ChainResult:
+        """:meth:`send_chain` for asyncio."""
+        return await arun(self._send_chain_core(chain))
+
+    def send_group(self, group: Group, concurrency: int = 0) -> GroupResult:
+        """Send a group (Go: ``SendGroup``); ``concurrency`` bounds parallel publishes where they are single."""
+        return blocking(self._send_group_core(group, concurrency), "server.asend_group()")
+
+    async def asend_group(self, group: Group, concurrency: int = 0) -> GroupResult:
+        """:meth:`send_group` for asyncio."""
+        return await arun(self._send_group_core(group, concurrency))
+
+    def send_chord(self, chord: Chord, concurrency: int = 0) -> ChordResult:
+        """Send a chord (Go: ``SendChord``)."""
+        return blocking(self._send_chord_core(chord, concurrency), "server.asend_chord()")
+
+    async def asend_chord(self, chord: Chord, concurrency: int = 0) -> ChordResult:
+        """:meth:`send_chord` for asyncio."""
+        return await arun(self._send_chord_core(chord, concurrency))
+
+    def send_many(self, task: Task[P, Any, R], rows: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
+        """Send one task many times, a row of arguments each, in as few round trips as possible."""
+        return blocking(self._send_many_core(task, rows), "server.asend_many()")
+
+    async def asend_many(self, task: Task[P, Any, R], rows: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
+        """:meth:`send_many` for asyncio."""
+        return await arun(self._send_many_core(task, rows))
+
+    def _send(self, signature: Signature, task: Task[Any, Any, R]) -> AsyncResult[R]:
+        return blocking(self._send_core(signature, task), f"{task.name}.asend()")
+
+    async def _asend(self, signature: Signature, task: Task[Any, Any, R]) -> AsyncResult[R]:
+        return await arun(self._send_core(signature, task))
+
+    # -- results and queues --
+
+    def result(self, uuid: str) -> AsyncResult[Any]:
+        """The result of a task by its UUID, whoever sent it."""
+        return AsyncResult(uuid, self.backend, self.clock)
+
+    def pending(self, queue: str | None = None) -> Iterator[Signature]:
+        """The tasks that wait in a queue, the next to run first (Go: ``GetPendingTasks``); read page by page.
+
+        Raises WireError for a message that Machinery cannot decode either.
+        """
+        name = queue or self.config.default_queue
+        return self._pages(lambda start: self.broker.pending(name, start, _PAGE), "server.apending()")
+
+    def apending(self, queue: str | None = None) -> AsyncIterator[Signature]:
+        """:meth:`pending` for asyncio."""
+        name = queue or self.config.default_queue
+        return self._apages(lambda start: self.broker.pending(name, start, _PAGE))
+
+    def delayed(self) -> Iterator[Signature]:
+        """The tasks that wait for their time, the earliest first (Go: ``GetDelayedTasks``); read page by page."""
+        return self._pages(lambda start: self.broker.delayed(start, _PAGE), "server.adelayed()")
+
+    def adelayed(self) -> AsyncIterator[Signature]:
+        """:meth:`delayed` for asyncio."""
+        return self._apages(lambda start: self.broker.delayed(start, _PAGE))
+
+    # -- working --
+
+    def worker(
+        self,
+        tag: str = "",
+        concurrency: int = 0,
+        queue: str | Sequence[str] | None = None,
+        *,
+        prefetch: int | None = None,
+    ) -> Worker:
+        """A worker for the declared tasks (Go: ``NewWorker``, ``NewCustomQueueWorker``).
+
+        ``concurrency`` 0 is twice the CPUs. ``queue`` is the default queue, another one, or several. ``prefetch``
+        is how many tasks it may hold, four times the concurrency unless given.
+        """
+        redis = self.config.redis
+        settings = WorkerSettings(
+            tag=tag,
+            concurrency=concurrency,
+            queues=(queue,) if isinstance(queue, str) and queue else tuple(queue or ()),
+            prefetch=prefetch,
+            poll=min(max(redis.normal_tasks_poll_period / 1000, 0.1), 1.0),
+            delayed_poll=(redis.delayed_tasks_poll_period or 500) / 1000,
+            handle_signals=not self.config.no_unix_signals,
+        )
+        return Worker(self._engine, self.clock, settings)
+
+    def _engine(self, handlers: Handlers) -> Engine:
+        return Engine(self._producer, _Runnable(self.tasks), self.clock, handlers)
+
+    # -- ending --
+
+    def close(self) -> None:
+        """Close connections; the server opens new ones when it is used again."""
+        for port in self._services.ports:
+            port.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop, and the blocking ones."""
+        for port in self._services.ports:
+            await port.aclose()
+            await asyncio.to_thread(port.close)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    # -- core --
+
+    def _limits(self) -> Limits:
+        return Limits(
+            reserved=frozenset(self.broker.reserved_names()),
+            is_reserved=self.backend.is_reserved,
+            results_expire_in=self.backend.results_expire_in,
+            broker_is_sqs=self.broker.is_sqs,
+            backend_is_null=self.backend.is_null,
+            now_ns=self.clock.unix_ns(),
+        )
+
+    def _handle(self, signature: Signature, task: Task[Any, Any, Any] | None = None) -> AsyncResult[Any]:
+        declared = task or signature.declared
+        results = declared.results if declared is not None else None
+        return AsyncResult(signature.uuid, self.backend, self.clock, signature, results)
+
+    async def _send_core(self, signature: Signature, task: Task[Any, Any, Any] | None) -> AsyncResult[Any]:
+        copy = check_signature(signature, self._limits())
+        await self._producer.send_task(copy)
+        signature.uuid = copy.uuid
+        return self._handle(copy, task)
+
+    async def _send_many_core(
+        self, task: Task[Any, Any, Any], rows: Iterable[Sequence[Any]]
+    ) -> list[AsyncResult[Any]]:
+        limits = self._limits()
+        signatures = [check_signature(task.signature(*row), limits) for row in rows]
+        await self._producer.send_tasks(signatures)
+        return [self._handle(signature, task) for signature in signatures]
+
+    async def _send_chain_core(self, chain: Chain) -> ChainResult:
+        first = check_signature(chain.tasks[0], self._limits())
+        await self._producer.send_task(first)
+        return ChainResult([self._handle(signature) for signature in chain.tasks])
+
+    async def _send_group_core(self, group: Group, concurrency: int) -> GroupResult:
+        if concurrency < 0:
+            raise ValueError("concurrency is the number of parallel publishes; 0 is without a limit")
+        limits = self._limits()
+        members = [check_signature(member, limits, in_group=True) for member in group.tasks]
+        await self._producer.send_group(group.group_uuid, members)
+        for member, copy in zip(group.tasks, members, strict=True):
+            member.uuid = copy.uuid
+        return GroupResult(group.group_uuid, [self._handle(member) for member in group.tasks])
+
+    async def _send_chord_core(self, chord: Chord, concurrency: int) -> ChordResult:
+        if self.backend.is_null:
+            raise SignatureError(
+                "a chord needs a result store that keeps results; this server has the null store"
+            )
+        return ChordResult(
+            await self._send_group_core(chord.group, concurrency), self._handle(chord.callback)
+        )
+
+    def _pages(
+        self, page: Callable[[int], Coroutine[Any, Any, list[bytes]]], twin: str
+    ) -> Iterator[Signature]:
+        start = 0
+        while bodies := blocking(page(start), twin):
+            yield from map(_decoded, bodies)
+            start += len(bodies)
+
+    async def _apages(
+        self, page: Callable[[int], Coroutine[Any, Any, list[bytes]]]
+    ) -> AsyncIterator[Signature]:
+        start = 0
+        while bodies := await arun(page(start)):
+            for body in bodies:
+                yield _decoded(body)
+            start += len(bodies)
+
+
+class _Declare:
+    """``@server.task("name", …)``: the decorator that was made by the call."""
+
+    def __init__(self, server: Server, name: str | None, options: Options, *, remote: bool) -> None:
+        self._server = server
+        self._name = name
+        self._options = options
+        self._remote = remote
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R, R]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+    def __call__(self, function: Callable[..., Any], /) -> Any:
+        name = self._name or function.__name__
+        return self._server._declare(function, name, self._options, remote=self._remote)
+
+
+class _Runnable(Mapping[str, Any]):
+    """The declared tasks that may run here, as they are at each look: without the remote ones."""
+
+    def __init__(self, tasks: Mapping[str, Task[Any, Any, Any]]) -> None:
+        self._tasks = tasks
+
+    def __getitem__(self, name: str) -> Any:
+        task = self._tasks[name]
+        if task.remote:
+            raise KeyError(name)
+        return task
+
+    def get(self, name: str, default: Any = None) -> Any:
+        task = self._tasks.get(name)
+        return default if task is None or task.remote else task
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, task in self._tasks.items() if not task.remote)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _declared_options(options: Mapping[str, Any]) -> Options:
+    known = {"queue", "retries", "retry_timeout", "priority", "ignore_when_not_registered"}
+    unknown = set(options) - known
+    if unknown:
+        raise TypeError(
+            f"task() has no option {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
+        )
+    values = dict(options)
+    return Options(routing_key=values.pop("queue", None), **values)
+
+
+def _configuration(
+    broker: str | Config,
+    result_backend: str | None,
+    lock: str | None,
+    default_queue: str | None,
+    results_expire_in: int | None,
+) -> Config:
+    if isinstance(broker, Config):
+        if (result_backend, lock, default_queue, results_expire_in) != (None,) * 4:
+            raise ConfigError("give a Config, or a broker URL with keyword settings, not both")
+        return broker
+    if result_backend is None:
+        if broker.startswith(("https://", "http://", "gcppubsub://")):
+            raise ConfigError('this broker keeps no results: give result_backend=, or result_backend="null"')
+        result_backend = broker
+    return Config.of(
+        broker=broker,
+        result_backend=result_backend,
+        lock=lock,
+        default_queue=default_queue,
+        results_expire_in=results_expire_in,
+    )
+
+
+def _decoded(body: bytes) -> Signature:
+    try:
+        return decode_signature(body)
+    except WireError as error:
+        shown = brief(body.decode("utf-8", "replace"), 60)
+        raise WireError(f"a waiting message cannot be decoded: {error}: {shown}", error.offset) from error

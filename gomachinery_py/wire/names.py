@@ -1,0 +1,70 @@
+"""Every key, queue, table and default that Machinery uses, each with the Go file it comes from, and our own keys.
+
+Our own keys carry the queue's name in literal braces, so that a Redis cluster keeps them in the queue's slot. Go
+ignores them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = [
+    "DEFAULT_QUEUE",
+    "DELAYED_TASKS_KEY",
+    "LOCK_PREFIX",
+    "RESULTS_EXPIRE_IN",
+    "TRIGGER_CHORD_MUTEX",
+    "attempts_key",
+    "dead_key",
+    "dead_reasons_key",
+    "inflight_key",
+    "is_reserved_key",
+    "queue_of",
+    "workers_key",
+]
+
+DEFAULT_QUEUE: Final = "machinery_tasks"  # v2/config/config.go
+RESULTS_EXPIRE_IN: Final = 3600  # seconds; v2/config/config.go, DefaultResultsExpireIn
+DELAYED_TASKS_KEY: Final = "delayed_tasks"  # sorted set; v2/brokers/redis/redis.go, defaultRedisDelayedTasksKey
+TRIGGER_CHORD_MUTEX: Final = "TriggerChordMutex"  # string with a PX of 8000; v2/backends/redis/redis.go
+LOCK_PREFIX: Final = "machinery_lock_"  # string; v2/utils/utils.go
+
+_OWN: Final = re.compile(r"\{(.*)\}:gmpy:(.+)", re.DOTALL)
+
+
+def inflight_key(queue: str, worker: str) -> str:
+    """List: the bodies that a worker holds."""
+    return f"{{{queue}}}:gmpy:inflight:{worker}"
+
+
+def workers_key(queue: str) -> str:
+    """Sorted set: workers of a queue by their last sign of life, in the server's unix seconds."""
+    return f"{{{queue}}}:gmpy:workers"
+
+
+def attempts_key(queue: str) -> str:
+    """Hash: SHA-1 of a body → how many workers died while they ran it."""
+    return f"{{{queue}}}:gmpy:attempts"
+
+
+def dead_key(queue: str) -> str:
+    """List: bodies that can never run, byte for byte."""
+    return f"{{{queue}}}:gmpy:dead"
+
+
+def dead_reasons_key(queue: str) -> str:
+    """Hash: SHA-1 of a dead body → why."""
+    return f"{{{queue}}}:gmpy:dead:reasons"
+
+
+def queue_of(key: str) -> str:
+    """The queue that a list belongs to: one of our own names it in braces, any other is a queue itself."""
+    match = _OWN.fullmatch(key)
+    return match[1] if match else key
+
+
+def is_reserved_key(name: str, queues: Iterable[str] = ()) -> bool:
+    """Whether a name is used by Machinery or by us, so that no task or group may have it as its UUID."""
+    return name == TRIGGER_CHORD_MUTEX or name.startswith(LOCK_PREFIX) or ":gmpy:" in name or name in queues

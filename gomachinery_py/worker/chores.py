@@ -1,0 +1,80 @@
+"""What a worker does beside its tasks, each on a thread of its own so that no task can hold it up.
+
+The heartbeat says that the worker lives. Housekeeping brings delayed tasks to their queues and gives back the tasks
+of workers that died.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from gomachinery_py.brokers.base import Broker
+from gomachinery_py.effects import run
+from gomachinery_py.errors import ServiceError, ServiceUnavailable
+
+__all__ = ["Chore", "heartbeat", "mover", "recovery"]
+
+log = logging.getLogger(__name__)
+
+
+class Chore:
+    """Calls one function again and again, ``period`` seconds apart, whatever becomes of it."""
+
+    def __init__(self, name: str, period: float, call: Callable[[], bool]) -> None:
+        self._period = period
+        self._call = call
+        self._stopping = threading.Event()
+        self._failing = False
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            again = False
+            try:
+                again = self._call()
+                self._failing = False
+            except (ServiceUnavailable, ServiceError) as error:
+                if not self._failing:
+                    log.warning("%s: %s", self.thread.name, error)
+                self._failing = True
+            except Exception:
+                log.exception("%s failed", self.thread.name)
+            if not again:
+                self._stopping.wait(self._period)
+
+
+def heartbeat(broker: Broker, queues: Sequence[str], worker: str, period: float) -> Chore:
+    """Tell others that this worker lives."""
+
+    def beat() -> bool:
+        for queue in queues:
+            run(broker.beat(queue, worker))
+        return False
+
+    return Chore(f"{worker}-heartbeat", period, beat)
+
+
+def mover(broker: Broker, worker: str, period: float) -> Chore:
+    """Bring delayed tasks to their queues; at once again while there are more."""
+    return Chore(f"{worker}-delayed", period, lambda: run(broker.move_due()) > 0)
+
+
+def recovery(broker: Broker, queues: Sequence[str], worker: str, period: float) -> Chore:
+    """Give back the tasks of workers that died."""
+
+    def recover() -> bool:
+        for queue in queues:
+            count = run(broker.recover(queue))
+            if count:
+                log.warning("%d tasks of a worker that died went back to %r", count, queue)
+        return False
+
+    return Chore(f"{worker}-recovery", period, recover)

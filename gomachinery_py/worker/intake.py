@@ -1,0 +1,136 @@
+"""The thread that takes messages from one queue."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable
+
+from gomachinery_py.brokers.base import Broker, Delivery
+from gomachinery_py.effects import run
+from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.incoming import brief
+from gomachinery_py.worker.pump import Pump
+from gomachinery_py.worker.room import Room
+
+__all__ = ["Bounces", "Intake"]
+
+log = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 2.0
+
+
+class Bounces:
+    """Notices when a queue holds nothing but tasks that are not registered here.
+
+    Go takes such a task and pushes it back as fast as it can, for as long as it is there. So do we, until every task that
+    waits has come by once; then the queue is left alone for a moment, each time for longer.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+        #: Whole cycles since a registered task came by.
+        self.rounds = 0
+        self._lock = threading.Lock()
+
+    def accepted(self) -> None:
+        """A task that is registered here came by."""
+        if self.rounds or self._seen:
+            with self._lock:
+                self._seen.clear()
+                self.rounds = 0
+
+    def bounced(self, body: bytes) -> None:
+        """A task that is not registered here was given back."""
+        mark = hashlib.blake2b(body, digest_size=16).digest()
+        with self._lock:
+            if mark in self._seen:
+                self._seen = {mark}
+                self.rounds += 1
+            else:
+                self._seen.add(mark)
+
+    def pause(self) -> float:
+        """Seconds to leave the queue alone."""
+        if not self.rounds:
+            return 0.0
+        return float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self.rounds - 1, 10)))
+
+
+class Intake:
+    """Keeps the pump supplied from one queue until it is stopped."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        queue: str,
+        worker: str,
+        pump: Pump,
+        room: Room,
+        wait: float,
+        may_consume: Callable[[], bool],
+    ) -> None:
+        self.queue = queue
+        self.bounces = Bounces()
+        self._broker = broker
+        self._worker = worker
+        self._pump = pump
+        self._room = room
+        self._wait = wait
+        self._may_consume = may_consume
+        self._stopping = threading.Event()
+        self._rested_rounds = 0
+        self.thread = threading.Thread(target=self._run, name=f"{worker}-intake-{queue}", daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Take nothing more; a wait for messages that is under way ends by itself."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            room = self._room.wait(timeout=0.2)
+            if room <= 0 or not self._may_consume():
+                self._stopping.wait(0.0 if room <= 0 else self._wait)
+                continue
+            self._rest_between_rounds()
+            if self._stopping.is_set():
+                return
+            self._room.reserve(room)
+            taken = 0
+            try:
+                taken = self._hand_over(run(self._broker.fetch(self.queue, self._worker, room, self._wait)))
+                if failures:
+                    # A fetch whose answer was lost may have filled the inflight list all the same.
+                    taken += self._hand_over(self._missed())
+                    failures = 0
+            except (ServiceUnavailable, ServiceError) as error:
+                if failures == 0:
+                    log.warning("cannot take tasks from %r: %s", brief(self.queue), error)
+                failures += 1
+                self._stopping.wait(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures, 10)))
+            except Exception:
+                failures += 1
+                log.exception("taking tasks from %r failed", brief(self.queue))
+                self._stopping.wait(_LONGEST_PAUSE)
+            finally:
+                self._room.give_back(room - taken)
+
+    def _rest_between_rounds(self) -> None:
+        pause = self.bounces.pause()
+        if pause and self._rested_rounds != self.bounces.rounds:
+            self._rested_rounds = self.bounces.rounds
+            self._stopping.wait(pause)
+
+    def _missed(self) -> list[Delivery]:
+        return run(self._broker.resume(self.queue, self._worker, self._pump.held_bodies(self.queue)))
+
+    def _hand_over(self, deliveries: list[Delivery]) -> int:
+        if deliveries:
+            self._pump.take_in(deliveries)
+        return len(deliveries)

@@ -1,0 +1,61 @@
+"""How many more messages a worker may take.
+
+As many as there are free slots, and some in advance while tasks are so short that waiting for the next ones would
+cost more than running them. One slow task and nothing is taken in advance any more.
+"""
+
+from __future__ import annotations
+
+import threading
+
+__all__ = ["Room"]
+
+# Taken in advance is what the slots finish in this time.
+_AHEAD_SECONDS = 0.05
+_UNKNOWN_SECONDS = 1.0
+
+
+class Room:
+    """Counts what a worker holds; shared by the threads that take messages and the one that ends them."""
+
+    def __init__(self, concurrency: int, prefetch: int) -> None:
+        self.concurrency = concurrency
+        self._ahead_limit = max(0, prefetch - concurrency)
+        self._ahead = 0
+        self._mean_seconds = _UNKNOWN_SECONDS
+        self._held = 0
+        self._condition = threading.Condition()
+
+    def wait(self, timeout: float) -> int:
+        """How many messages may be taken now; 0 when there is no room within ``timeout`` seconds."""
+        with self._condition:
+            if self._free() <= 0:
+                self._condition.wait(timeout)
+            return max(0, self._free())
+
+    def reserve(self, count: int) -> None:
+        """Messages are about to be taken, or were."""
+        with self._condition:
+            self._held += count
+
+    def give_back(self, count: int) -> None:
+        """Messages are done with, or were not there."""
+        with self._condition:
+            self._held -= count
+            self._condition.notify()
+
+    def ran(self, seconds: float) -> None:
+        """A task took so long."""
+        with self._condition:
+            self._mean_seconds += (seconds - self._mean_seconds) * 0.2
+            expected = self.concurrency * _AHEAD_SECONDS / max(self._mean_seconds, 1e-6)
+            self._ahead = min(self._ahead_limit, int(expected))
+
+    def too_slow(self) -> None:
+        """What was taken in advance had to be given back."""
+        with self._condition:
+            self._mean_seconds = _UNKNOWN_SECONDS
+            self._ahead = 0
+
+    def _free(self) -> int:
+        return self.concurrency + self._ahead - self._held

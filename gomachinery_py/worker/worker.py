@@ -1,0 +1,236 @@
+"""One worker: its threads, its signals, its beginning and its end.
+
+Go source: ``v2/worker.go``. As there, the first SIGINT or SIGTERM lets running tasks finish and the second one quits
+at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import TypeVar
+
+from gomachinery_py.brokers.base import Delivery
+from gomachinery_py.effects import Clock, run
+from gomachinery_py.engine import Engine, Handlers
+from gomachinery_py.errors import ServiceUnavailable
+from gomachinery_py.incoming import brief
+from gomachinery_py.wire import decode_signature
+from gomachinery_py.wire.model import Signature
+from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery
+from gomachinery_py.worker.intake import Intake
+from gomachinery_py.worker.pump import Pump
+from gomachinery_py.worker.room import Room
+
+__all__ = ["Worker", "WorkerSettings"]
+
+log = logging.getLogger(__name__)
+
+_ErrorHandler = TypeVar("_ErrorHandler", bound=Callable[[BaseException], object])
+_TaskHandler = TypeVar("_TaskHandler", bound=Callable[[Signature], object])
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker runs. Times are in seconds; ``concurrency`` 0 is twice the CPUs, as in Go."""
+
+    tag: str = ""
+    concurrency: int = 0
+    queues: tuple[str, ...] = ()
+    prefetch: int | None = None
+    poll: float = 1.0
+    delayed_poll: float = 0.5
+    heartbeat: float = 5.0
+    recovery: float = 5.0
+    handle_signals: bool = True
+
+
+class Worker:
+    """Consumes one or more queues; use :meth:`run`, or :meth:`start` and :meth:`stop`, or ``with``."""
+
+    def __init__(
+        self, engine_for: Callable[[Handlers], Engine], clock: Clock, settings: WorkerSettings
+    ) -> None:
+        self.handlers = Handlers()
+        self._engine = engine_for(self.handlers)
+        self._broker = self._engine.broker
+        self._clock = clock
+        self._settings = settings
+        self.concurrency = settings.concurrency if settings.concurrency > 0 else 2 * (os.cpu_count() or 1)
+        self.queues = settings.queues or (self._broker.default_queue,)
+        #: Unique among all workers: names the list that holds this worker's tasks.
+        self.name = f"{settings.tag or socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._may_consume: Callable[[], bool] = lambda: True
+        self._names_seen: set[str] = set()
+        self._pump: Pump | None = None
+        self._intakes: list[Intake] = []
+        self._chores: list[Chore] = []
+        self._pump_thread: threading.Thread | None = None
+        self._stop_asked = threading.Event()
+        self._quit_asked = False
+
+    # -- handlers, by Machinery's names; each also works as a decorator --
+
+    def set_error_handler(self, handler: _ErrorHandler) -> _ErrorHandler:
+        """Called with the exception of each task that failed for good (Go: ``SetErrorHandler``)."""
+        self.handlers.error = handler
+        return handler
+
+    def set_pre_task_handler(self, handler: _TaskHandler) -> _TaskHandler:
+        """Called with the signature before each call (Go: ``SetPreTaskHandler``)."""
+        self.handlers.pre_task = handler
+        return handler
+
+    def set_post_task_handler(self, handler: _TaskHandler) -> _TaskHandler:
+        """Called with the signature when a task is done with (Go: ``SetPostTaskHandler``)."""
+        self.handlers.post_task = handler
+        return handler
+
+    def set_pre_consume_handler(self, handler: Callable[[], bool]) -> Callable[[], bool]:
+        """Asked before messages are taken; nothing is taken while it says False (Go: ``SetPreConsumeHandler``)."""
+        self._may_consume = handler
+        return handler
+
+    # -- running --
+
+    def run(self) -> bool:
+        """Work until a signal or :meth:`stop`; True when everything was drained, False when quit at once.
+
+        Raises ServiceUnavailable when the broker or the result store cannot be reached at the start. Later
+        the worker waits for them as long as it takes.
+        """
+        restore = self._handle_signals() if self._settings.handle_signals else []
+        try:
+            self.start()
+            while not self._stop_asked.wait(3600):
+                pass
+            return self._shut_down()
+        finally:
+            for number, handler in restore:
+                signal.signal(number, handler)
+
+    def start(self) -> None:
+        """Begin working in the background; raises ServiceUnavailable when a service cannot be reached."""
+        if self._pump is not None:
+            raise RuntimeError("this worker was started before; make a new one")
+        run(self._broker.check())
+        run(self._engine.backend.check())
+        for queue in self.queues:
+            run(self._broker.beat(queue, self.name))
+        settings = self._settings
+        prefetch = settings.prefetch if settings.prefetch is not None else 4 * self.concurrency
+        room = Room(self.concurrency, prefetch)
+        pump = self._pump = Pump(self._engine.process, self._broker, self._clock, room, self.name)
+        self._pump_thread = threading.Thread(target=pump.run, name=f"{self.name}-pump", daemon=True)
+        self._pump_thread.start()
+        self._intakes = [
+            Intake(self._broker, queue, self.name, pump, room, settings.poll, lambda: self._may_consume())
+            for queue in self.queues
+        ]
+        self._engine.on_seen = self._seen
+        self._chores = [
+            heartbeat(self._broker, self.queues, self.name, settings.heartbeat),
+            recovery(self._broker, self.queues, self.name, settings.recovery),
+            mover(self._broker, self.name, settings.delayed_poll),
+        ]
+        for chore in self._chores:
+            chore.start()
+        for intake in self._intakes:
+            intake.start()
+        log.info("worker %s: %d at once, from %s", self.name, self.concurrency, ", ".join(self.queues))
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Give back what has not begun, let running tasks finish; False when they did not within ``timeout``."""
+        self._stop_asked.set()
+        return self._shut_down(timeout)
+
+    def quit(self) -> None:
+        """Stop at once; running tasks stay in this worker's list and are recovered by others."""
+        self._quit_asked = True
+        self._stop_asked.set()
+        if self._pump is not None:
+            self._pump.abort()
+
+    def __enter__(self) -> Worker:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # -- parts --
+
+    def _shut_down(self, timeout: float | None = None) -> bool:
+        pump, thread = self._pump, self._pump_thread
+        if pump is None or thread is None:
+            return True
+        for intake in self._intakes:
+            intake.stop()
+        for intake in self._intakes:
+            while intake.thread.is_alive() and not self._quit_asked:
+                intake.thread.join(0.1)
+        pump.drain()
+        drained = pump.ended.wait(timeout) and not self._quit_asked
+        if not drained:
+            self._quit_asked = True
+            pump.abort()
+        for chore in self._chores:
+            chore.stop()
+        if drained:
+            for chore in self._chores:
+                chore.thread.join(5.0)
+            self._retire()
+        return drained
+
+    def _retire(self) -> None:
+        for queue in self.queues:
+            try:
+                run(self._broker.retire(queue, self.name))
+            except ServiceUnavailable as error:
+                log.warning("cannot sign off from %r: %s", brief(queue), error)
+        log.info("worker %s: drained", self.name)
+
+    def _seen(self, delivery: Delivery, registered: bool) -> None:
+        for intake in self._intakes:
+            if intake.queue == delivery.queue:
+                if registered:
+                    intake.bounces.accepted()
+                else:
+                    intake.bounces.bounced(delivery.body)
+                    self._tell_unregistered(delivery)
+
+    def _tell_unregistered(self, delivery: Delivery) -> None:
+        name = decode_signature(delivery.body).name
+        if name not in self._names_seen and len(self._names_seen) < 100:
+            self._names_seen.add(name)
+            log.warning(
+                "task %r on %r is not registered with this worker and goes back to the queue, each time it comes",
+                brief(name),
+                brief(delivery.queue),
+            )
+
+    def _handle_signals(self) -> Sequence[tuple[int, Callable[[int, FrameType | None], object] | int | None]]:
+        if threading.current_thread() is not threading.main_thread():
+            return []
+
+        def on_signal(number: int, _frame: FrameType | None) -> None:
+            if self._stop_asked.is_set():
+                log.warning("signal %d again: quitting at once", number)
+                self.quit()
+            else:
+                log.warning("signal %d: waiting for running tasks to finish", number)
+                self._stop_asked.set()
+
+        return [(number, signal.signal(number, on_signal)) for number in (signal.SIGINT, signal.SIGTERM)]
