@@ -20,7 +20,7 @@ lint:
 
 types:
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: ## fast: no Go, no server
 	$(BIN)/pytest tests -n 2 -q

@@ -32,17 +32,118 @@ SECTIONS = {
     "tlsconfig": TLSConfig,
 }
 # What only the other version has: an unknown key, whatever its value.
-FOREIGN = {"v1": ("cluster_enabled", "client_name", "sentinel_password", "visibility_hearth_beat"), "v2": ("cluster_mode",)}
+FOREIGN = {
+    "v1": ("cluster_enabled", "client_name", "sentinel_password", "visibility_hearth_beat"),
+    "v2": ("cluster_mode",),
+}
 MAPS = ("queue_declare_args", "queue_binding_args")
 
 SCALARS = [
-    *("x", "5", "0", "-7", "+5", "0x1F", "0X1f", "010", "0o17", "0b101", "-0b11", "0b2", "1_000", "_1", "1__0", "08", "0_8"),
-    *("1.0", "1.5", "-1.5", "1e3", "1E3", ".5", "5.", "1e400", ".inf", "-.inf", "+.inf", ".nan", ".NaN", "1.5e-3", "+", "-", "."),
-    *("9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809", "18446744073709551616"),
-    *("true", "True", "TRUE", "tRue", "yes", "Yes", "on", "ON", "y", "Y", "no", "off", "Off", "n", "N", "false", "t", "1"),
-    *("null", "Null", "NULL", "~", "", '""', "''", '"5"', "'yes'", '"a\\nb"', "2001-01-01", "2001-01-01T00:00:00Z", "12:30:45"),
-    *("!!str 5", '!!int "5"', '!!bool "yes"', "!!float 5", "!!float 5.5", "!!int x", "!!binary YWJj", "!!binary =", "!!null ''"),
-    *("redis://pw@h:6379/1", "a: b", "a#b", "a #b", "[1, 2]", "{a: 1}", "{}", "[]", "| \n  block\n", "'it''s'", "é日本", "!custom x"),
+    *(
+        "x",
+        "5",
+        "0",
+        "-7",
+        "+5",
+        "0x1F",
+        "0X1f",
+        "010",
+        "0o17",
+        "0b101",
+        "-0b11",
+        "0b2",
+        "1_000",
+        "_1",
+        "1__0",
+        "08",
+        "0_8",
+    ),
+    *(
+        "1.0",
+        "1.5",
+        "-1.5",
+        "1e3",
+        "1E3",
+        ".5",
+        "5.",
+        "1e400",
+        ".inf",
+        "-.inf",
+        "+.inf",
+        ".nan",
+        ".NaN",
+        "1.5e-3",
+        "+",
+        "-",
+        ".",
+    ),
+    *(
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "18446744073709551616",
+    ),
+    *(
+        "true",
+        "True",
+        "TRUE",
+        "tRue",
+        "yes",
+        "Yes",
+        "on",
+        "ON",
+        "y",
+        "Y",
+        "no",
+        "off",
+        "Off",
+        "n",
+        "N",
+        "false",
+        "t",
+        "1",
+    ),
+    *(
+        "null",
+        "Null",
+        "NULL",
+        "~",
+        "",
+        '""',
+        "''",
+        '"5"',
+        "'yes'",
+        '"a\\nb"',
+        "2001-01-01",
+        "2001-01-01T00:00:00Z",
+        "12:30:45",
+    ),
+    *(
+        "!!str 5",
+        '!!int "5"',
+        '!!bool "yes"',
+        "!!float 5",
+        "!!float 5.5",
+        "!!int x",
+        "!!binary YWJj",
+        "!!binary =",
+        "!!null ''",
+    ),
+    *(
+        "redis://pw@h:6379/1",
+        "a: b",
+        "a#b",
+        "a #b",
+        "[1, 2]",
+        "{a: 1}",
+        "{}",
+        "[]",
+        "| \n  block\n",
+        "'it''s'",
+        "é日本",
+        "!custom x",
+    ),
 ]
 TAME = ["5", "0", "0x1F", "1_000", "yes", "off", "true", "~", "'text'", "text", "1.0", "redis://pw@h:6379/1"]
 MAP_VALUES = [
@@ -87,7 +188,9 @@ def differing(go: Any, ours: Any, where: str = "") -> list[str]:
             for name in differing(go.get(key, missing), ours.get(key, missing), f"{where}.{key}" if where else key)
         ]
     if isinstance(go, list) and isinstance(ours, list) and len(go) == len(ours):
-        return [name for at, pair in enumerate(zip(go, ours, strict=True)) for name in differing(*pair, f"{where}.{at}")]
+        return [
+            name for at, pair in enumerate(zip(go, ours, strict=True)) for name in differing(*pair, f"{where}.{at}")
+        ]
     if isinstance(go, str) and go.startswith("float64 ") and isinstance(ours, float):
         return [] if float(go.removeprefix("float64 ")) == ours else [where]
     return [] if type(go) is type(ours) and go == ours else [where]
@@ -115,7 +218,12 @@ def random_file(random_: random.Random, version: str) -> str:
 def every_kind() -> list[str]:
     """One setting of every kind with every scalar, since two faults in one file would hide each other."""
     keys = ["default_queue", "broker", "results_expire_in", "no_unix_signals", "redis", "amqp", "sqs"]
-    nested = [("redis", "max_idle"), ("redis", "wait"), ("redis", "delayed_tasks_key"), ("sqs", "receive_visibility_timeout")]
+    nested = [
+        ("redis", "max_idle"),
+        ("redis", "wait"),
+        ("redis", "delayed_tasks_key"),
+        ("sqs", "receive_visibility_timeout"),
+    ]
     nested += [("amqp", "queue_declare_args"), ("tlsconfig", "insecureskipverify"), ("dynamodb", "task_states_table")]
     texts = [f"{key}: {scalar}\n" for key in keys for scalar in SCALARS]
     texts += [f"{section}:\n  {key}: {scalar}\n" for section, key in nested for scalar in SCALARS]
@@ -210,7 +318,11 @@ def read_ours(read: Any, argument: Any) -> Any:
 def test_files_are_read_as_go_reads_them(version: str, seed: int, tmp_path: Path) -> None:
     """Random and hand-written files give Go's settings, or are refused as Go refuses them; the rest is listed."""
     random_ = random.Random(seed)
-    texts = [*HAND_WRITTEN, *every_kind(), *(text for _ in range(FILES) if len((text := random_file(random_, version)).encode()) <= 1000)]
+    texts = [
+        *HAND_WRITTEN,
+        *every_kind(),
+        *(text for _ in range(FILES) if len((text := random_file(random_, version)).encode()) <= 1000),
+    ]
     for at, text in enumerate(texts):
         (tmp_path / f"{at}.yml").write_text(text)
     replies = ask_go([{"version": version, "file": str(tmp_path / f"{at}.yml")} for at in range(len(texts))])
@@ -230,7 +342,7 @@ def test_files_are_read_as_go_reads_them(version: str, seed: int, tmp_path: Path
         if reason == "difference":
             differences.append((text, names, go, ours))
     print(f"seed {seed}: {len(texts)} files, {version}: {refused} refused by both, differing as listed: {seen}")
-    assert [] == differences[:3]
+    assert differences[:3] == []
     assert listed("config-") - {"config-1000-bytes"} == set(seen)
 
 
@@ -241,21 +353,62 @@ def test_a_long_file_is_read_whole(tmp_path: Path) -> None:
     (go,) = ask_go([{"version": "v2", "file": str(path)}])
     config = Config.from_yaml(path)
     assert "config-1000-bytes" in listed("config-")
-    assert "amqp://guest:guest@localhost:5672/" == go["config"]["broker"]
-    assert "redis://h" == config.broker
-    assert [f"{path} has {path.stat().st_size} bytes; a Go service reads only the first 1000 of them"] == config.warnings
+    assert go["config"]["broker"] == "amqp://guest:guest@localhost:5672/"
+    assert config.broker == "redis://h"
+    assert [
+        f"{path} has {path.stat().st_size} bytes; a Go service reads only the first 1000 of them"
+    ] == config.warnings
 
 
 ENVIRONMENT_VALUES = [
-    *("", "x", "5", "-5", "+5", "0x10", "010", "0b11", "0o7", "1_000", "_1", "1__0", "0_7", "08", " 5", "1.5", "1e3", "٣"),
-    *("9223372036854775807", "9223372036854775808", "true", "True", "T", "t", "1", "0", "FALSE", "yes", "on", "a:b", "a:b,c:d"),
+    *(
+        "",
+        "x",
+        "5",
+        "-5",
+        "+5",
+        "0x10",
+        "010",
+        "0b11",
+        "0o7",
+        "1_000",
+        "_1",
+        "1__0",
+        "0_7",
+        "08",
+        " 5",
+        "1.5",
+        "1e3",
+        "٣",
+    ),
+    *(
+        "9223372036854775807",
+        "9223372036854775808",
+        "true",
+        "True",
+        "T",
+        "t",
+        "1",
+        "0",
+        "FALSE",
+        "yes",
+        "on",
+        "a:b",
+        "a:b,c:d",
+    ),
     *("a:b:c", "a", ",", "x-max-priority:10", "redis://pw@h", " "),
 ]
 
 
 def variables(version: str) -> list[str]:
     names = ["MULTIPLE_BROKER_SEPARATOR", "DYNAMODB_TASK_STATES_TABLE", "SQS_SQS_WAIT_TIME_SECONDS", "REDIS_REDIS_WAIT"]
-    names += ["AMQP_AMQP_EXCHANGE", "AMQP_AMQP_QUEUE_BINDING_ARGS", "REDIS_REDIS_MAX_IDLE", "REDIS_IDLE_TIMEOUT", "UNKNOWN"]
+    names += [
+        "AMQP_AMQP_EXCHANGE",
+        "AMQP_AMQP_QUEUE_BINDING_ARGS",
+        "REDIS_REDIS_MAX_IDLE",
+        "REDIS_IDLE_TIMEOUT",
+        "UNKNOWN",
+    ]
     for settings in (Config, *SECTIONS.values()):
         known = [f for f in dataclasses.fields(settings) if f.name not in FOREIGN[version]]
         names += [f.metadata["env"] for f in known if "env" in f.metadata]
@@ -289,5 +442,5 @@ def test_environments_are_read_as_go_reads_them(version: str, seed: int) -> None
             if reason == "difference":
                 differences.append((environment, name, go, ours))
     print(f"seed {seed}: {len(environments)} environments, {version}, differing as listed: {seen}")
-    assert [] == differences[:3]
+    assert differences[:3] == []
     assert listed("environment-") == set(seen)

@@ -31,8 +31,40 @@ NUMBERS = [
     *("1e400", "-1e400", "1e-400", "1.7976931348623157e308", "5e-324", "16777217", "0.10000000149011612"),
 ]
 TEXTS = [
-    *("", "5", "x", "héllo", "true", "null", "<&>", "日本", "a b", "\x00", "YQ==", "YWI=", "YWJj", "YWJjZA==", "YQ", "YQ="),
-    *("YQ==\n", "Y\r\nQ==", "YQ=\n=", "YQ=x", "YQ==YQ==", "====", "=", "Y===", "YW_j", "YWJ=", "YWJ=Y", "YWJjY", "é", "YR=="),
+    *(
+        "",
+        "5",
+        "x",
+        "héllo",
+        "true",
+        "null",
+        "<&>",
+        "日本",
+        "a b",
+        "\x00",
+        "YQ==",
+        "YWI=",
+        "YWJj",
+        "YWJjZA==",
+        "YQ",
+        "YQ=",
+    ),
+    *(
+        "YQ==\n",
+        "Y\r\nQ==",
+        "YQ=\n=",
+        "YQ=x",
+        "YQ==YQ==",
+        "====",
+        "=",
+        "Y===",
+        "YW_j",
+        "YWJ=",
+        "YWJ=Y",
+        "YWJjY",
+        "é",
+        "YR==",
+    ),
     *("AAAAAAAAAAAAAAAA", "AAAAAAAAAAAA=AAA", "AAAAAAAA\nAAAA", "\n", "\r\nYWJj\r\n", "YWJjYWJjYWJj!", "YWJjYQ=\r"),
 ]
 
@@ -142,7 +174,7 @@ def test_random_values_reflect_as_in_go(version: str, seed: int) -> None:
         if reason == "difference":
             differences.append((name, text, go, mine))
     print(f"seed {seed}: {PAIRS} pairs, {version}, differing as listed: {seen}")
-    assert [] == differences[:5]
+    assert differences[:5] == []
     assert listed() == set(seen)
 
 

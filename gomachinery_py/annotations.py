@@ -83,9 +83,12 @@ class _Int(MachineryType):
                 value = operator.index(value)
             except TypeError:
                 raise TypeError(f"must be an integer for {self.name}, not {_kind(value)}") from None
-        if self.low <= value <= self.high:
+        if self.holds(value, value):
             return value
         raise ValueError(f"{_brief(value)} does not fit {self.name} ({self.low} to {self.high})")
+
+    def holds(self, lowest: int, highest: int) -> bool:
+        return self.low <= lowest and highest <= self.high
 
 
 class _Float(MachineryType):
@@ -164,10 +167,9 @@ class _Slice(MachineryType):
             value = list(bytes(value))
         elif isinstance(value, str | bytes | bytearray | memoryview) or not isinstance(value, Sequence):
             raise TypeError(f"must be a list for {self.name}, not {_kind(value)}")
-        if isinstance(element, _Int) and set(map(type, value)) == {int}:
-            # One look at the whole list instead of one at each element.
-            if element.low <= min(value) and max(value) <= element.high:
-                return bytes(value) if element.name == "uint8" else list(value)
+        # One look at the whole list instead of one at each element.
+        if isinstance(element, _Int) and set(map(type, value)) == {int} and element.holds(min(value), max(value)):
+            return bytes(value) if element.name == "uint8" else list(value)
         converted = []
         for index, item in enumerate(value):
             try:

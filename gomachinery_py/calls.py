@@ -62,7 +62,7 @@ class Parameters:
         Raises TypeError for what cannot be a task: keyword-only parameters, ``**kwargs``, annotations that no
         Machinery type has, defaults that do not fit.
         """
-        task_name = name or getattr(function, "__name__", type(function).__name__)
+        task_name = name or _name_of(function)
         hints = _hints(function, task_name)
         positional: list[Parameter] = []
         varargs: Parameter | None = None
@@ -110,9 +110,7 @@ class Parameters:
     def _placed(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         values = list(args)
         if len(values) > len(self.positional) and self.varargs is None:
-            raise TypeError(
-                f"{self.task_name}() takes {len(self.positional)} argument(s), {len(values)} were given"
-            )
+            raise TypeError(f"{self.task_name}() takes {len(self.positional)} argument(s), {len(values)} were given")
         if not kwargs:
             return values
         names = [parameter.name for parameter in self.positional]
@@ -214,7 +212,7 @@ class Results:
     @classmethod
     def of(cls, function: Callable[..., Any], *, name: str | None = None) -> Results:
         """Read a function's return annotation. Raises TypeError when no Machinery type has it."""
-        task_name = name or getattr(function, "__name__", type(function).__name__)
+        task_name = name or _name_of(function)
         hints = _hints(function, task_name)
         if "return" not in hints or hints["return"] is Any:
             return cls(task_name, None)
@@ -294,6 +292,10 @@ def _described(value: Any) -> str:
 def reflected_name(type_name: str) -> str:
     """Go's own name of a type: ``[]byte`` is ``[]uint8``."""
     return "[]uint8" if type_name == "[]byte" else type_name
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _hints(function: Callable[..., Any], task_name: str) -> dict[str, Any]:

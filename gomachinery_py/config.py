@@ -13,115 +13,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from gomachinery_py.secret import Secret, SecretURL
+from gomachinery_py.config_sections import (
+    SECTIONS,
+    AMQPConfig,
+    DynamoDBConfig,
+    RedisConfig,
+    SQSConfig,
+    TLSConfig,
+    flag,
+    plain,
+    section,
+    text,
+    url,
+    whole,
+)
+from gomachinery_py.config_sources import read_environment, read_yaml
+from gomachinery_py.secret import SecretURL
 
 __all__ = ["AMQPConfig", "Config", "DynamoDBConfig", "RedisConfig", "SQSConfig", "TLSConfig", "merge"]
-
-
-def _text(default: str, env: str) -> Any:
-    return field(default=default, metadata={"kind": "text", "env": env})
-
-
-def _secret(env: str) -> Any:
-    return field(default=Secret(), metadata={"kind": "secret", "env": env})
-
-
-def _url(default: str, env: str) -> Any:
-    return field(default=SecretURL(default), metadata={"kind": "url", "env": env})
-
-
-def _int(default: int, env: str) -> Any:
-    return field(default=default, metadata={"kind": "int", "env": env})
-
-
-def _bool(env: str) -> Any:
-    return field(default=False, metadata={"kind": "bool", "env": env})
-
-
-def _section(default: Any) -> Any:
-    return field(default_factory=default, metadata={"kind": "section"})
-
-
-@dataclass
-class AMQPConfig:
-    """RabbitMQ (Go: ``AMQPConfig``)."""
-
-    exchange: str = _text("machinery_exchange", "AMQP_EXCHANGE")
-    exchange_type: str = _text("direct", "AMQP_EXCHANGE_TYPE")
-    queue_declare_args: dict[str, Any] | None = field(
-        default=None, metadata={"kind": "typed map", "env": "AMQP_QUEUE_DECLARE_ARGS"}
-    )
-    queue_binding_args: dict[str, Any] | None = field(
-        default=None, metadata={"kind": "map", "env": "AMQP_QUEUE_BINDING_ARGS"}
-    )
-    binding_key: str = _text("machinery_task", "AMQP_BINDING_KEY")
-    prefetch_count: int = _int(3, "AMQP_PREFETCH_COUNT")
-    auto_delete: bool = _bool("AMQP_AUTO_DELETE")
-    delayed_queue: str = _text("", "AMQP_DELAYED_QUEUE")
-
-
-@dataclass
-class SQSConfig:
-    """SQS; times in seconds, ``receive_visibility_timeout=None`` is the queue's own (Go: ``SQSConfig``)."""
-
-    receive_wait_time_seconds: int = _int(0, "SQS_WAIT_TIME_SECONDS")
-    receive_visibility_timeout: int | None = field(
-        default=None, metadata={"kind": "int or null", "env": "SQS_VISIBILITY_TIMEOUT"}
-    )
-    visibility_hearth_beat: bool = _bool("SQS_VISIBILITY_HEARTBEAT")
-
-
-@dataclass
-class RedisConfig:
-    """Redis; timeouts in seconds, poll periods in milliseconds (Go: ``RedisConfig``)."""
-
-    max_idle: int = _int(3, "REDIS_MAX_IDLE")
-    max_active: int = _int(0, "REDIS_MAX_ACTIVE")
-    max_idle_timeout: int = _int(240, "REDIS_IDLE_TIMEOUT")
-    wait: bool = _bool("REDIS_WAIT")
-    read_timeout: int = _int(15, "REDIS_READ_TIMEOUT")
-    write_timeout: int = _int(15, "REDIS_WRITE_TIMEOUT")
-    connect_timeout: int = _int(15, "REDIS_CONNECT_TIMEOUT")
-    normal_tasks_poll_period: int = _int(1000, "REDIS_NORMAL_TASKS_POLL_PERIOD")
-    delayed_tasks_poll_period: int = _int(500, "REDIS_DELAYED_TASKS_POLL_PERIOD")
-    delayed_tasks_key: str = _text("", "REDIS_DELAYED_TASKS_KEY")
-    client_name: str = _text("", "REDIS_CLIENT_NAME")
-    master_name: str = _text("", "REDIS_MASTER_NAME")
-    #: v1's name; v2 calls it ``cluster_enabled``. Either one means a cluster.
-    cluster_mode: bool = _bool("REDIS_CLUSTER_MODE")
-    cluster_enabled: bool = _bool("REDIS_CLUSTER_ENABLED")
-    sentinel_password: str = _secret("REDIS_SENTINEL_PASSWORD")
-
-    def __post_init__(self) -> None:
-        self.sentinel_password = Secret(_plain(self.sentinel_password))
-
-    @property
-    def is_cluster(self) -> bool:
-        """Whether a cluster is asked for, whatever the number of addresses."""
-        return self.cluster_mode or self.cluster_enabled
-
-
-@dataclass
-class DynamoDBConfig:
-    """DynamoDB (Go: ``DynamoDBConfig``)."""
-
-    task_states_table: str = _text("task_states", "TASK_STATES_TABLE")
-    group_metas_table: str = _text("group_metas", "GROUP_METAS_TABLE")
-
-
-@dataclass
-class TLSConfig:
-    """TLS to the broker and result backend (Go: ``Config.TLSConfig``, a ``crypto/tls.Config``).
-
-    ``servername`` and ``insecureskipverify`` are the keys that yaml.v2 gives to Go's fields. The three files are for
-    Python programs: Go has no names for them, so they are not read from files or the environment.
-    """
-
-    servername: str = _text("", "TLSCONFIG_SERVERNAME")
-    insecureskipverify: bool = _bool("TLSCONFIG_INSECURESKIPVERIFY")
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
 
 
 @dataclass
@@ -133,25 +42,25 @@ class Config:
     file or the environment had to say; ``given`` the dotted names that were set, None for one made in code.
     """
 
-    broker: str = _url("amqp://guest:guest@localhost:5672/", "BROKER")
-    lock: str = _url("", "LOCK")
-    multiple_broker_separator: str = _text("", "MULTIPLE_BROKEN_SEPARATOR")
-    default_queue: str = _text("machinery_tasks", "DEFAULT_QUEUE")
-    result_backend: str = _url("amqp://guest:guest@localhost:5672/", "RESULT_BACKEND")
-    results_expire_in: int = _int(3600, "RESULTS_EXPIRE_IN")
-    no_unix_signals: bool = _bool("NO_UNIX_SIGNALS")
-    amqp: AMQPConfig | None = _section(AMQPConfig)
-    sqs: SQSConfig | None = _section(lambda: None)
-    redis: RedisConfig = _section(RedisConfig)
-    dynamodb: DynamoDBConfig = _section(DynamoDBConfig)
-    tlsconfig: TLSConfig | None = _section(lambda: None)
+    broker: str = url("amqp://guest:guest@localhost:5672/", "BROKER")
+    lock: str = url("", "LOCK")
+    multiple_broker_separator: str = text("", "MULTIPLE_BROKEN_SEPARATOR")
+    default_queue: str = text("machinery_tasks", "DEFAULT_QUEUE")
+    result_backend: str = url("amqp://guest:guest@localhost:5672/", "RESULT_BACKEND")
+    results_expire_in: int = whole(3600, "RESULTS_EXPIRE_IN")
+    no_unix_signals: bool = flag("NO_UNIX_SIGNALS")
+    amqp: AMQPConfig | None = section(AMQPConfig)
+    sqs: SQSConfig | None = section(lambda: None)
+    redis: RedisConfig = section(RedisConfig)
+    dynamodb: DynamoDBConfig = section(DynamoDBConfig)
+    tlsconfig: TLSConfig | None = section(lambda: None)
     warnings: list[str] = field(default_factory=list, kw_only=True, compare=False)
     given: frozenset[str] | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self.broker = SecretURL(_plain(self.broker))
-        self.lock = SecretURL(_plain(self.lock))
-        self.result_backend = SecretURL(_plain(self.result_backend))
+        self.broker = SecretURL(plain(self.broker))
+        self.lock = SecretURL(plain(self.lock))
+        self.result_backend = SecretURL(plain(self.result_backend))
 
     @property
     def amqp_settings(self) -> AMQPConfig:
@@ -175,9 +84,7 @@ class Config:
 
         A setting of a section is written with two underscores: ``redis__delayed_tasks_key="x"``.
         """
-        config = cls(
-            given=frozenset(name.replace("__", ".") for name, value in settings.items() if value is not None)
-        )
+        config = cls(given=frozenset(name.replace("__", ".") for name, value in settings.items() if value is not None))
         for name, value in settings.items():
             if value is not None:
                 _set(config, name.replace("__", "."), value)
@@ -192,16 +99,16 @@ class Config:
         Unknown keys are warned about with their line; ``strict`` refuses them. Raises ConfigError that names the key
         and line, never a value.
         """
-        from gomachinery_py.config_sources import read_yaml
-
-        return read_yaml(source, strict=strict)
+        config = cls(amqp=None)
+        config.given = read_yaml(source, config, config.warnings, strict=strict)
+        return config
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
         """Read Machinery's environment variables; raises ConfigError that names the variable, never its value."""
-        from gomachinery_py.config_sources import read_environment
-
-        return read_environment(os.environ if environ is None else environ)
+        config = cls(sqs=SQSConfig())
+        config.given = read_environment(os.environ if environ is None else environ, config, config.warnings)
+        return config
 
 
 def merge(*layers: Config | None) -> Config:
@@ -226,19 +133,6 @@ def merge(*layers: Config | None) -> Config:
     return merged
 
 
-_SECTIONS = {
-    "amqp": AMQPConfig,
-    "dynamodb": DynamoDBConfig,
-    "redis": RedisConfig,
-    "sqs": SQSConfig,
-    "tlsconfig": TLSConfig,
-}
-
-
-def _plain(value: str) -> str:
-    return value.reveal() if isinstance(value, Secret) else value
-
-
 def _get(config: Config, name: str) -> Any:
     section, dot, key = name.partition(".")
     value = getattr(config, section)
@@ -252,10 +146,10 @@ def _set(config: Config, name: str, value: Any) -> None:
             raise TypeError(f"Config has no setting {name!r}")
         setattr(config, section, value)
         return
-    if section not in _SECTIONS or key not in {f.name for f in fields(_SECTIONS[section])}:
+    if section not in SECTIONS or key not in {f.name for f in fields(SECTIONS[section])}:
         raise TypeError(f"Config has no setting {name!r}")
     if getattr(config, section) is None:
-        setattr(config, section, _SECTIONS[section]())
+        setattr(config, section, SECTIONS[section]())
     setattr(getattr(config, section), key, value)
 
 

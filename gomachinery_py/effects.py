@@ -87,9 +87,7 @@ class Port:
         return _first_error_raised(replies)[0]
 
     @coroutine
-    def execute_many(
-        self, commands: Sequence[Command], *, atomic: bool = False
-    ) -> Generator[Request, Any, list[Any]]:
+    def execute_many(self, commands: Sequence[Command], *, atomic: bool = False) -> Generator[Request, Any, list[Any]]:
         """Send commands in order in one round trip; the first error among the replies is raised."""
         if not commands:
             return []
@@ -134,9 +132,11 @@ class Clock(Protocol):
 
     def unix_ns(self) -> int:
         """Nanoseconds since 1970, UTC."""
+        ...
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
+        ...
 
 
 class SystemClock:
@@ -156,9 +156,7 @@ def sleep(seconds: float) -> Generator[Sleep, Any, None]:
 
 
 @coroutine
-def invoke(
-    call: Callable[[], Any], *, is_async: bool = False, holds_slot: bool = True
-) -> Generator[Invoke, Any, Any]:
+def invoke(call: Callable[[], Any], *, is_async: bool = False, holds_slot: bool = True) -> Generator[Invoke, Any, Any]:
     """Have user code run by the driver; see :class:`Invoke`."""
     return (yield Invoke(call, is_async, holds_slot))
 

@@ -73,6 +73,7 @@ class RunnableTask(Protocol):
 
         The call returns an :class:`Outcome` (or, when ``is_async``, an awaitable of one) and never raises.
         """
+        ...
 
 
 @dataclass(slots=True)
@@ -155,9 +156,7 @@ class Engine:
         log.warning("task %s was taken over by another worker before it began here", brief(signature.uuid))
         return False
 
-    async def _finish(
-        self, delivery: Delivery, signature: Signature, origin: Origin, outcome: Outcome
-    ) -> None:
+    async def _finish(self, delivery: Delivery, signature: Signature, origin: Origin, outcome: Outcome) -> None:
         error = outcome.error
         if error is None:
             await self._succeeded(delivery, signature, origin, outcome.results)
@@ -282,9 +281,7 @@ class Engine:
                 await self.producer.send_task(send)
         await self.broker.settle(delivery)
 
-    async def _trigger_fused(
-        self, delivery: Delivery, snapshot: GroupSnapshot, sends: Sequence[Signature]
-    ) -> None:
+    async def _trigger_fused(self, delivery: Delivery, snapshot: GroupSnapshot, sends: Sequence[Signature]) -> None:
         absent, equals = self.backend.trigger_guards(snapshot)
         commands = self.backend.trigger_commands(snapshot)
         for send in sends:
@@ -363,9 +360,7 @@ class Engine:
             if reason is None:
                 good.append(send)
                 continue
-            log.error(
-                "callback %s (%s) cannot be sent: %s", brief(send.uuid), brief(send.name), brief(reason)
-            )
+            log.error("callback %s (%s) cannot be sent: %s", brief(send.uuid), brief(send.name), brief(reason))
             try:
                 await self.broker.bury_body(delivery.queue, encode_signature(send), reason)
             except (WireError, NotImplementedError) as error:
@@ -375,9 +370,7 @@ class Engine:
     def _is_reserved(self, name: str) -> bool:
         return name in self.reserved or self.backend.is_reserved(name)
 
-    def _with_pre_task(
-        self, call: Callable[[], Any], task: RunnableTask, signature: Signature
-    ) -> Callable[[], Any]:
+    def _with_pre_task(self, call: Callable[[], Any], task: RunnableTask, signature: Signature) -> Callable[[], Any]:
         handler = self.handlers.pre_task
         if handler is None:
             return call

@@ -1,7 +1,8 @@
 """The Lua that makes several Redis steps one, and the commands that call it.
 
 Every script touches only keys that it is given in ``KEYS``. A script is sent as ``("EVAL", text, ...)``; the port
-turns it into EVALSHA. Replies are plain integers and lists.
+turns it into EVALSHA. Replies are plain integers and lists. Transactions are ``("TRANSACT", keys, words)``, and the
+port runs all that it has at a time as one script: each is still all or nothing by itself.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ __all__ = [
     "LOCKED",
     "MOVE_DUE",
     "NOT_HELD",
+    "READ",
     "RECOVER",
     "SCRIPTS",
     "Hold",
+    "joined",
     "script",
     "transaction",
 ]
@@ -33,31 +36,52 @@ NOT_HELD: Final = -1
 LOCKED: Final = -2
 CHANGED: Final = -3
 
-_TRANSACTION: Final = """\
--- Conditions first, then commands; nothing happens unless every condition holds.
--- ARGV: hold ('', 'check' or 'remove'), body, absent, equals, (value) x equals, then (count, word...) per command
--- KEYS: (inflight list when held), (key) x absent, (key) x equals, keys of the commands
-local at, key = 5, 1
-if ARGV[1] ~= '' then
-  if not redis.call('LPOS', KEYS[key], ARGV[2]) then return -1 end
-  key = key + 1
+_TRANSACTIONS: Final = """\
+-- Several transactions, each: conditions first, then commands; nothing of it happens unless every condition holds.
+-- ARGV: transactions, then for each: its keys, its words, and its words:
+--       hold ('', 'check' or 'remove'), body, absent, equals, (value) x equals, then (count, word...) per command
+-- KEYS of each: (inflight list when held), (key) x absent, (key) x equals, keys of the commands
+local function transact(key, at, stop)
+  local hold, body, inflight = ARGV[at], ARGV[at + 1], KEYS[key]
+  local absent, equals = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  at = at + 4
+  if hold ~= '' then
+    if not redis.call('LPOS', inflight, body) then return -1 end
+    key = key + 1
+  end
+  for i = 1, absent do
+    if redis.call('EXISTS', KEYS[key]) == 1 then return -2 end
+    key = key + 1
+  end
+  for i = 1, equals do
+    if redis.call('GET', KEYS[key]) ~= ARGV[at] then return -3 end
+    key = key + 1
+    at = at + 1
+  end
+  if hold == 'remove' then redis.call('LREM', inflight, 1, body) end
+  while at < stop do
+    local words = tonumber(ARGV[at])
+    local reply = redis.pcall(unpack(ARGV, at + 1, at + words))
+    if type(reply) == 'table' and reply['err'] then return reply end
+    at = at + words + 1
+  end
+  return 1
 end
-for i = 1, tonumber(ARGV[3]) do
-  if redis.call('EXISTS', KEYS[key]) == 1 then return -2 end
-  key = key + 1
+local replies, key, at = {}, 1, 2
+for n = 1, tonumber(ARGV[1]) do
+  local keys, words = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  replies[n] = transact(key, at + 2, at + 2 + words)
+  key = key + keys
+  at = at + 2 + words
 end
-for i = 1, tonumber(ARGV[4]) do
-  if redis.call('GET', KEYS[key]) ~= ARGV[at] then return -3 end
-  key = key + 1
-  at = at + 1
-end
-if ARGV[1] == 'remove' then redis.call('LREM', KEYS[1], 1, ARGV[2]) end
-while at <= #ARGV do
-  local words = tonumber(ARGV[at])
-  redis.call(unpack(ARGV, at + 1, at + words))
-  at = at + words + 1
-end
-return 1
+return replies
+"""
+
+READ: Final = """\
+-- Several reads that may each find the wrong type of key.
+local replies = {}
+for i, key in ipairs(KEYS) do replies[i] = redis.pcall('GET', key) end
+return replies
 """
 
 FETCH: Final = """\
@@ -139,7 +163,7 @@ end
 return moved
 """
 
-SCRIPTS: Final = (_TRANSACTION, FETCH, BEAT, STALE, RECOVER, DUE, MOVE_DUE)
+SCRIPTS: Final = (_TRANSACTIONS, READ, FETCH, BEAT, STALE, RECOVER, DUE, MOVE_DUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,20 +191,32 @@ def transaction(
 
     Replies: ``DONE``; ``NOT_HELD`` when the held body is no longer in the inflight list; ``LOCKED`` when a key of
     ``absent`` exists; ``CHANGED`` when a key of ``equals`` has another value. In each command the second word
-    is its key.
+    is its key. The port sends it by :func:`joined`.
     """
     keys: list[str] = []
-    argv: list[object] = ["", b"", len(absent), len(equals)]
-    if hold is not None:
+    words: list[object]
+    if hold is None:
+        words = ["", b"", len(absent), len(equals)]
+    else:
         keys.append(hold.inflight)
-        argv[0] = "remove" if hold.remove else "check"
-        argv[1] = hold.body
-    keys.extend(absent)
+        words = ["remove" if hold.remove else "check", hold.body, len(absent), len(equals)]
+    keys += absent
     for key, value in equals:
         keys.append(key)
-        argv.append(value)
+        words.append(value)
     for command in commands:
         keys.append(command[1])
-        argv.append(len(command))
-        argv.extend(command)
-    return ("EVAL", _TRANSACTION, len(keys), *keys, *argv)
+        words.append(len(command))
+        words += command
+    return ("TRANSACT", keys, words)
+
+
+def joined(transactions: Sequence[Command]) -> Command:
+    """Many transactions as one command; its reply is the list of theirs."""
+    keys: list[str] = []
+    words: list[object] = [len(transactions)]
+    for _, its_keys, its_words in transactions:
+        keys += its_keys
+        words += (len(its_keys), len(its_words))
+        words += its_words
+    return ("EVAL", _TRANSACTIONS, len(keys), *keys, *words)

@@ -55,11 +55,7 @@ class Services:
 
     @property
     def ports(self) -> list[Port]:
-        return (
-            [self.broker.port]
-            if self.broker.port is self.backend.port
-            else [self.broker.port, self.backend.port]
-        )
+        return [self.broker.port] if self.broker.port is self.backend.port else [self.broker.port, self.backend.port]
 
 
 def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> Services:
@@ -80,13 +76,9 @@ def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> S
         )
     broker_port = _load(broker_row.port, broker_row)(broker_url, config)
     backend_port = (
-        broker_port
-        if backend_url == broker_url
-        else _load(backend_row.port, backend_row)(backend_url, config)
+        broker_port if backend_url == broker_url else _load(backend_row.port, backend_row)(backend_url, config)
     )
-    broker = _load(broker_row.broker, broker_row).configured(
-        broker_port, clock, config, crash_safe=crash_safe
-    )
+    broker = _load(broker_row.broker, broker_row).configured(broker_port, clock, config, crash_safe=crash_safe)
     backend = _load(backend_row.backend, backend_row).configured(backend_port, clock, config)
     return Services(cast(Broker, broker), cast(Backend, backend))
 

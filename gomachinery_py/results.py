@@ -31,9 +31,7 @@ _UNDECLARED = Results("", None)
 
 def blocking(core: Coroutine[Any, Any, T], twin: str) -> T:
     """Run a core coroutine on this thread; inside a running event loop that would stop everything else there."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if asyncio._get_running_loop() is None:
         return run(core)
     core.close()
     raise RuntimeError(f"this would block the running event loop: use `await {twin}` here")
@@ -64,18 +62,14 @@ class AsyncResult(Generic[R_co]):
     def __repr__(self) -> str:
         return f"AsyncResult({self.uuid!r})"
 
-    def get(
-        self, timeout: float | timedelta | None = None, interval: float | timedelta | None = None
-    ) -> R_co:
+    def get(self, timeout: float | timedelta | None = None, interval: float | timedelta | None = None) -> R_co:
         """Wait for the result: None, one value, or a tuple.
 
         Raises TaskFailed with the stored text, ResultTimeout, ServiceUnavailable.
         """
         return cast(R_co, blocking(self._get(timeout, interval), "result.aget()"))
 
-    async def aget(
-        self, timeout: float | timedelta | None = None, interval: float | timedelta | None = None
-    ) -> R_co:
+    async def aget(self, timeout: float | timedelta | None = None, interval: float | timedelta | None = None) -> R_co:
         """:meth:`get` for asyncio."""
         return cast(R_co, await arun(self._get(timeout, interval)))
 
@@ -154,9 +148,7 @@ class GroupResult(Sequence[AsyncResult[Any]]):
     def __iter__(self) -> Iterator[AsyncResult[Any]]:
         return iter(self._members)
 
-    def get(
-        self, timeout: float | timedelta | None = None, interval: float | timedelta | None = None
-    ) -> list[Any]:
+    def get(self, timeout: float | timedelta | None = None, interval: float | timedelta | None = None) -> list[Any]:
         """Every member's value, in order; raises TaskFailed for the first that failed, ResultTimeout."""
         return blocking(self._get(timeout, interval), "result.aget()")
 
@@ -184,9 +176,7 @@ class _WorkflowResult:
         """The last value; raises TaskFailed as soon as any task of the workflow has failed, ResultTimeout."""
         return blocking(self._get(timeout, interval), "result.aget()")
 
-    async def aget(
-        self, timeout: float | timedelta | None = None, interval: float | timedelta | None = None
-    ) -> Any:
+    async def aget(self, timeout: float | timedelta | None = None, interval: float | timedelta | None = None) -> Any:
         """:meth:`get` for asyncio."""
         return await arun(self._get(timeout, interval))
 
@@ -243,9 +233,7 @@ async def _wait(
         left = None if deadline is None else deadline - clock.monotonic()
         if left is not None and left <= 0:
             seen = next((state.state for state in states if state and not state.is_completed), "not stored")
-            raise ResultTimeout(
-                f"task {waiting[0].uuid} has no result after {seconds:g} s; its state is {seen}"
-            )
+            raise ResultTimeout(f"task {waiting[0].uuid} has no result after {seconds:g} s; its state is {seen}")
         await sleep(pause if left is None else min(pause, left))
         if fixed is None:
             pause = min(_LONGEST_INTERVAL, pause * 1.3)

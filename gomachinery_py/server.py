@@ -86,9 +86,7 @@ class Server:
         self._open()
 
     @classmethod
-    def from_yaml(
-        cls, path: str | os.PathLike[str], *, strict: bool = False, crash_safe: bool = True
-    ) -> Server:
+    def from_yaml(cls, path: str | os.PathLike[str], *, strict: bool = False, crash_safe: bool = True) -> Server:
         """A server configured by a file that a Go service may use as well."""
         return cls(Config.from_yaml(path, strict=strict), crash_safe=crash_safe)
 
@@ -103,15 +101,13 @@ class Server:
     # -- declaring --
 
     @overload
-    def task(  # type: ignore[overload-overlap]
+    def task(
         self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
     ) -> Task[P, Coroutine[Any, Any, R], R]: ...
     @overload
-    def task(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R, R]: ...  # type: ignore[overload-overlap]
+    def task(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R, R]: ...
     @overload
-    def task(  # type: ignore[overload-overlap]
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Coroutine[Any, Any, R], R]: ...
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
     @overload
@@ -338,9 +334,7 @@ class Server:
         signature.uuid = copy.uuid
         return self._handle(copy, task)
 
-    async def _send_many_core(
-        self, task: Task[Any, Any, Any], rows: Iterable[Sequence[Any]]
-    ) -> list[AsyncResult[Any]]:
+    async def _send_many_core(self, task: Task[Any, Any, Any], rows: Iterable[Sequence[Any]]) -> list[AsyncResult[Any]]:
         limits = self._limits()
         signatures = [check_signature(task.signature(*row), limits) for row in rows]
         await self._producer.send_tasks(signatures)
@@ -363,24 +357,16 @@ class Server:
 
     async def _send_chord_core(self, chord: Chord, concurrency: int) -> ChordResult:
         if self.backend.is_null:
-            raise SignatureError(
-                "a chord needs a result store that keeps results; this server has the null store"
-            )
-        return ChordResult(
-            await self._send_group_core(chord.group, concurrency), self._handle(chord.callback)
-        )
+            raise SignatureError("a chord needs a result store that keeps results; this server has the null store")
+        return ChordResult(await self._send_group_core(chord.group, concurrency), self._handle(chord.callback))
 
-    def _pages(
-        self, page: Callable[[int], Coroutine[Any, Any, list[bytes]]], twin: str
-    ) -> Iterator[Signature]:
+    def _pages(self, page: Callable[[int], Coroutine[Any, Any, list[bytes]]], twin: str) -> Iterator[Signature]:
         start = 0
         while bodies := blocking(page(start), twin):
             yield from map(_decoded, bodies)
             start += len(bodies)
 
-    async def _apages(
-        self, page: Callable[[int], Coroutine[Any, Any, list[bytes]]]
-    ) -> AsyncIterator[Signature]:
+    async def _apages(self, page: Callable[[int], Coroutine[Any, Any, list[bytes]]]) -> AsyncIterator[Signature]:
         start = 0
         while bodies := await arun(page(start)):
             for body in bodies:
@@ -398,15 +384,13 @@ class _Declare:
         self._remote = remote
 
     @overload
-    def __call__(  # type: ignore[overload-overlap]
+    def __call__(
         self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
     ) -> Task[P, Coroutine[Any, Any, R], R]: ...
     @overload
-    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R, R]: ...  # type: ignore[overload-overlap]
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R, R]: ...
     @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Coroutine[Any, Any, R], R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
     def __call__(self, function: Callable[..., Any], /) -> Any:
@@ -441,9 +425,7 @@ def _declared_options(options: Mapping[str, Any]) -> Options:
     known = {"queue", "retries", "retry_timeout", "priority", "ignore_when_not_registered"}
     unknown = set(options) - known
     if unknown:
-        raise TypeError(
-            f"task() has no option {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
-        )
+        raise TypeError(f"task() has no option {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
     values = dict(options)
     return Options(routing_key=values.pop("queue", None), **values)
 

@@ -55,9 +55,7 @@ class Options:
         if self.eta is not None and self.countdown is not None:
             raise SignatureError(f"task {signature.name}: give eta or countdown, not both")
         if self.countdown is not None:
-            seconds = (
-                self.countdown.total_seconds() if isinstance(self.countdown, timedelta) else self.countdown
-            )
+            seconds = self.countdown.total_seconds() if isinstance(self.countdown, timedelta) else self.countdown
             signature.eta = Time.from_unix_ns(now_ns + round(seconds * 1_000_000_000))
         for field, value in (
             ("eta", self.eta),

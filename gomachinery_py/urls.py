@@ -153,8 +153,7 @@ ServiceURL: TypeAlias = (
 
 _BROKERS: Final = "redis://, rediss://, redis+socket://, amqp://, amqps://, https://sqs…, gcppubsub://, eager"
 _BACKENDS: Final = (
-    "redis://, rediss://, redis+socket://, amqp://, amqps://, "
-    "memcache://, mongodb://, https://dynamodb…, eager, null"
+    "redis://, rediss://, redis+socket://, amqp://, amqps://, memcache://, mongodb://, https://dynamodb…, eager, null"
 )
 # What may follow the "@" that ends the credentials; an "@" further on is possible in a query only.
 _LOCATION: Final = re.compile(r"[^@/?#]*(?:/[^@?#]*)?(?:\?[A-Za-z_]+=.*|#[^@]*)?", re.DOTALL)
@@ -300,9 +299,7 @@ def _database(text: str, url: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number < 2**31:
-        raise ConfigError(
-            f"{redact(url)} names a database that Redis cannot have; write a small number after the /"
-        )
+        raise ConfigError(f"{redact(url)} names a database that Redis cannot have; write a small number after the /")
     return number
 
 
@@ -357,4 +354,4 @@ def _pubsub(text: str) -> PubSubURL:
         raise ConfigError(
             f"{redact(text)} is not complete; write gcppubsub://YOUR_GCP_PROJECT_ID/YOUR_PUBSUB_SUBSCRIPTION_NAME"
         )
-    return PubSubURL(*parts, SecretURL(text))
+    return PubSubURL(parts[0], parts[1], SecretURL(text))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from gomachinery_py.errors import SignatureError
@@ -28,7 +29,7 @@ class Chain:
 
     def __init__(self, *signatures: Signature) -> None:
         tasks = _signatures("a chain", signatures)
-        for parent, following in zip(tasks, tasks[1:], strict=False):
+        for parent, following in pairwise(tasks):
             if parent.immutable:
                 _check(following, (), "a chain", f"{_named(parent)} is immutable, so it appends nothing")
                 continue
@@ -43,7 +44,7 @@ class Chain:
                 )
         for task in tasks:
             _fill_uuid(task)
-        for parent, following in zip(tasks, tasks[1:], strict=False):
+        for parent, following in pairwise(tasks):
             parent.on_success = [following]
         self.tasks = tasks
 

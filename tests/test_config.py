@@ -52,12 +52,12 @@ dynamodb:
 def test_machinerys_own_file() -> None:
     """The file that Machinery tests itself with gives what its test expects."""
     config = Config.from_yaml(MACHINERYS_OWN)
-    assert ("broker", "result_backend") == (config.broker, config.result_backend)
-    assert ("default_queue", 123456, True) == (
+    assert (config.broker, config.result_backend) == ("broker", "result_backend")
+    assert (
         config.default_queue,
         config.results_expire_in,
         config.no_unix_signals,
-    )
+    ) == ("default_queue", 123456, True)
     assert config.amqp == AMQPConfig(
         exchange="exchange",
         exchange_type="exchange_type",
@@ -79,32 +79,32 @@ def test_machinerys_own_file() -> None:
         delayed_tasks_key="delayed_tasks_key",
         master_name="master_name",
     )
-    assert ("task_states_table", "group_metas_table") == (
+    assert (
         config.dynamodb.task_states_table,
         config.dynamodb.group_metas_table,
-    )
-    assert [] == config.warnings
+    ) == ("task_states_table", "group_metas_table")
+    assert config.warnings == []
 
 
 def test_defaults_are_machinerys() -> None:
     """Without settings everything is as in Machinery's defaultCnf."""
     config = Config()
     assert "amqp://guest:guest@localhost:5672/" == config.broker == config.result_backend
-    assert ("", "machinery_tasks", 3600) == (config.lock, config.default_queue, config.results_expire_in)
-    assert ("machinery_exchange", "direct", "machinery_task", 3) == (
+    assert (config.lock, config.default_queue, config.results_expire_in) == ("", "machinery_tasks", 3600)
+    assert (
         config.amqp_settings.exchange,
         config.amqp_settings.exchange_type,
         config.amqp_settings.binding_key,
         config.amqp_settings.prefetch_count,
-    )
-    assert (3, 240, 15, 1000, 500) == (
+    ) == ("machinery_exchange", "direct", "machinery_task", 3)
+    assert (
         config.redis.max_idle,
         config.redis.max_idle_timeout,
         config.redis.read_timeout,
         config.redis.normal_tasks_poll_period,
         config.redis.delayed_tasks_poll_period,
-    )
-    assert (None, None) == (config.sqs, config.tlsconfig)
+    ) == (3, 240, 15, 1000, 500)
+    assert (config.sqs, config.tlsconfig) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,9 @@ def test_wrong_kinds_are_refused_with_their_line(text: str, message: str) -> Non
 
 def test_aliases_cannot_make_a_file_endless() -> None:
     """Nine lines of aliases to aliases are a billion values; they are refused."""
-    lines = ["a: &a {x: 1}"] + [f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefghi", "bcdefghij", strict=True)]
+    lines = ["a: &a {x: 1}"] + [
+        f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+    ]
     with pytest.raises(ConfigError, match="too large"):
         Config.from_yaml("\n".join(lines) + "\namqp: {queue_declare_args: {x: *j}}\n")
 
@@ -189,7 +191,14 @@ def test_an_alias_to_itself_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["broker: {a: hunter2}\n", "redis: hunter2\n", "broker: *hunter2\n", "results_expire_in: hunter2\n", "a: 'hunter2\n", "hunter2\n"],
+    [
+        "broker: {a: hunter2}\n",
+        "redis: hunter2\n",
+        "broker: *hunter2\n",
+        "results_expire_in: hunter2\n",
+        "a: 'hunter2\n",
+        "hunter2\n",
+    ],
 )
 def test_errors_do_not_show_values(text: str) -> None:
     """A value may be a password in the wrong place."""
@@ -220,7 +229,7 @@ def test_strict_refuses_unknown_keys() -> None:
 def test_a_fraction_is_cut_with_a_warning() -> None:
     """Go cuts it silently."""
     config = Config.from_yaml("results_expire_in: 1.5\n")
-    assert (1, ["configuration line 1: results_expire_in is read as 1"]) == (config.results_expire_in, config.warnings)
+    assert (config.results_expire_in, config.warnings) == (1, ["configuration line 1: results_expire_in is read as 1"])
 
 
 def test_files(tmp_path: Path) -> None:
@@ -242,7 +251,7 @@ def test_a_file_over_1000_bytes_is_read_whole_with_a_warning(tmp_path: Path) -> 
     path = tmp_path / "long.yml"
     path.write_text(f"# {'x' * 1000}\nbroker: redis://h\n")
     config = Config.from_yaml(path)
-    assert "redis://h" == config.broker
+    assert config.broker == "redis://h"
     assert "a Go service reads only the first 1000" in config.warnings[0]
 
 
@@ -258,7 +267,7 @@ def test_merged_sections() -> None:
     """Merges and aliases are read in the order in which they stand, as by yaml.v2."""
     before = Config.from_yaml("base: &b {max_idle: 7, wait: yes}\nredis: {<<: *b, max_idle: 8}\n").redis
     after = Config.from_yaml("base: &b {max_idle: 7, wait: yes}\nredis: {max_idle: 8, <<: *b}\n").redis
-    assert ((8, True), (7, True)) == ((before.max_idle, before.wait), (after.max_idle, after.wait))
+    assert ((before.max_idle, before.wait), (after.max_idle, after.wait)) == ((8, True), (7, True))
 
 
 def test_tls_of_a_file() -> None:
@@ -286,18 +295,18 @@ def test_environment() -> None:
             "TASK_STATES_TABLE": "states",
         }
     )
-    assert ("redis://h", ";", 16, True) == (
+    assert (
         config.broker,
         config.multiple_broker_separator,
         config.results_expire_in,
         config.no_unix_signals,
-    )
-    assert (7, "hunter2") == (config.redis.max_idle_timeout, config.redis.sentinel_password)
+    ) == ("redis://h", ";", 16, True)
+    assert (config.redis.max_idle_timeout, config.redis.sentinel_password) == (7, "hunter2")
     assert SQSConfig(0, 0, True) == config.sqs
-    assert "wins" == config.amqp_settings.exchange
-    assert {"x-max-priority": 10, "x-queue-mode": "lazy", "durable": True} == config.amqp_settings.queue_declare_args
-    assert {"x-match": "any", "number": "10"} == config.amqp_settings.queue_binding_args
-    assert ("states", None) == (config.dynamodb.task_states_table, config.tlsconfig)
+    assert config.amqp_settings.exchange == "wins"
+    assert config.amqp_settings.queue_declare_args == {"x-max-priority": 10, "x-queue-mode": "lazy", "durable": True}
+    assert config.amqp_settings.queue_binding_args == {"x-match": "any", "number": "10"}
+    assert (config.dynamodb.task_states_table, config.tlsconfig) == ("states", None)
 
 
 @pytest.mark.parametrize(
@@ -322,9 +331,9 @@ def test_wrong_variables_are_refused(name: str, value: str, want: str) -> None:
 
 def test_the_separators_likely_name_is_warned_about() -> None:
     """Machinery misspelt it, so the right spelling would be silently ignored."""
-    assert [
+    assert Config.from_env({"MULTIPLE_BROKER_SEPARATOR": ";"}).warnings == [
         "MULTIPLE_BROKER_SEPARATOR is not read: Machinery's name is MULTIPLE_BROKEN_SEPARATOR"
-    ] == Config.from_env({"MULTIPLE_BROKER_SEPARATOR": ";"}).warnings
+    ]
 
 
 def test_precedence() -> None:
@@ -334,15 +343,15 @@ def test_precedence() -> None:
     file = Config.from_yaml("broker: file\nlock: file\nredis: {max_active: 2}\n")
     flags = Config.of(broker="flag", result_backend=None, redis__delayed_tasks_key="flag")
     merged = merge(flags, file, app, environment)
-    assert ("flag", "file", "app") == (merged.broker, merged.lock, merged.default_queue)
-    assert (1, 2, "flag") == (merged.redis.max_idle, merged.redis.max_active, merged.redis.delayed_tasks_key)
+    assert (merged.broker, merged.lock, merged.default_queue) == ("flag", "file", "app")
+    assert (merged.redis.max_idle, merged.redis.max_active, merged.redis.delayed_tasks_key) == (1, 2, "flag")
     assert Config().result_backend == merged.result_backend
 
 
 def test_a_given_default_still_counts() -> None:
     """A file that says what is the default overrides a weaker layer."""
     merged = merge(Config.from_yaml("default_queue: machinery_tasks\n"), None, Config(default_queue="app"))
-    assert "machinery_tasks" == merged.default_queue
+    assert merged.default_queue == "machinery_tasks"
 
 
 def test_merging_leaves_the_layers_alone() -> None:
@@ -352,12 +361,12 @@ def test_merging_leaves_the_layers_alone() -> None:
     assert merged.amqp is not None
     assert merged.amqp.queue_declare_args == {"a": {"b": 1}}
     merged.amqp.queue_declare_args["a"]["b"] = 2
-    assert {"a": {"b": 1}} == file.amqp_settings.queue_declare_args
+    assert file.amqp_settings.queue_declare_args == {"a": {"b": 1}}
 
 
 def test_warnings_survive_merging() -> None:
     """What a file had to say is still there."""
-    assert ["configuration line 1: unknown key 'x'"] == merge(None, Config.from_yaml("x: 1\n")).warnings
+    assert merge(None, Config.from_yaml("x: 1\n")).warnings == ["configuration line 1: unknown key 'x'"]
 
 
 @pytest.mark.parametrize("settings", [{"brokr": "x"}, {"redis__brokr": "x"}, {"redid__wait": True}, {"warnings": []}])
@@ -376,8 +385,8 @@ def test_no_password_is_printed() -> None:
 
 def test_either_name_means_a_cluster() -> None:
     """v1 and v2 named it differently."""
-    assert [True, True, False] == [
+    assert [
         RedisConfig(cluster_mode=True).is_cluster,
         RedisConfig(cluster_enabled=True).is_cluster,
         RedisConfig().is_cluster,
-    ]
+    ] == [True, True, False]

@@ -16,6 +16,7 @@ from gomachinery_py.errors import ConfigError
 from gomachinery_py.secret import Secret, SecretURL, redact
 from gomachinery_py.urls import (
     AMQPURL,
+    SQSURL,
     Address,
     DynamoDBURL,
     EagerURL,
@@ -24,7 +25,6 @@ from gomachinery_py.urls import (
     NullURL,
     PubSubURL,
     RedisURL,
-    SQSURL,
     parse_backend,
     parse_broker,
     parse_lock,
@@ -91,8 +91,16 @@ OTHERS: list[tuple[Callable[[str], Any], str, Any]] = [
         "mongodb://u:p@h:27017/db?authSource=admin",
         MongoDBURL("db", SecretURL("mongodb://u:p@h:27017/db?authSource=admin")),
     ),
-    (parse_broker, "https://sqs.eu-west-1.amazonaws.com/1/", SQSURL(SecretURL("https://sqs.eu-west-1.amazonaws.com/1"))),
-    (parse_backend, "https://dynamodb.eu-west-1.amazonaws.com", DynamoDBURL(SecretURL("https://dynamodb.eu-west-1.amazonaws.com"))),
+    (
+        parse_broker,
+        "https://sqs.eu-west-1.amazonaws.com/1/",
+        SQSURL(SecretURL("https://sqs.eu-west-1.amazonaws.com/1")),
+    ),
+    (
+        parse_backend,
+        "https://dynamodb.eu-west-1.amazonaws.com",
+        DynamoDBURL(SecretURL("https://dynamodb.eu-west-1.amazonaws.com")),
+    ),
     (parse_broker, "gcppubsub://project/subscription", PubSubURL("project", "subscription")),
 ]
 
@@ -110,8 +118,8 @@ def test_sqs_takes_any_endpoint_when_the_check_is_off() -> None:
 
 def test_brokers_are_split_at_their_separator() -> None:
     """multiple_broker_separator gives single URLs; without one there is a single URL."""
-    assert ["amqp://a", "amqp://b"] == split_brokers("amqp://a;amqp://b", ";")
-    assert ["amqp://a;amqp://b"] == split_brokers("amqp://a;amqp://b", "")
+    assert split_brokers("amqp://a;amqp://b", ";") == ["amqp://a", "amqp://b"]
+    assert split_brokers("amqp://a;amqp://b", "") == ["amqp://a;amqp://b"]
 
 
 REFUSED = [
@@ -206,7 +214,7 @@ def test_no_password_is_shown(url: str, caplog: pytest.LogCaptureFixture) -> Non
     """Not when masked, nor in a Secret, a Config, a log line, a parsed URL, an error or its traceback."""
     shown = io.StringIO()
     print(redact(url), SecretURL(url), repr(SecretURL(url)), f"{SecretURL(url):>9}", file=shown)
-    print("%s %r" % (SecretURL(url), Secret(url)), Config(broker=url, result_backend=url, lock=url), file=shown)
+    print(f"{SecretURL(url)} {Secret(url)!r}", Config(broker=url, result_backend=url, lock=url), file=shown)
     logging.getLogger("test").warning("%s", Config(broker=url))
     for parse in (parse_broker, parse_backend, parse_lock):
         try:
@@ -214,8 +222,8 @@ def test_no_password_is_shown(url: str, caplog: pytest.LogCaptureFixture) -> Non
         except ConfigError:
             traceback.print_exc(file=shown)
     # The traceback quotes this file's source, which holds no password.
-    assert [] == leaked(shown.getvalue() + caplog.text)
-    assert 1 == len(redact(url).splitlines())
+    assert leaked(shown.getvalue() + caplog.text) == []
+    assert len(redact(url).splitlines()) == 1
 
 
 def test_harmless_urls_are_shown_whole() -> None:
@@ -239,8 +247,8 @@ def test_harmless_urls_are_shown_whole() -> None:
 
 def test_masked_urls_still_say_where() -> None:
     """Host, port and path of a masked URL remain."""
-    assert "redis://***@localhost:6379/1" == redact("redis://user:hunter2@localhost:6379/1")
-    assert "redis+socket://***@/run/r.sock:/1" == redact("redis+socket://hunter2@/run/r.sock:/1")
+    assert redact("redis://user:hunter2@localhost:6379/1") == "redis://***@localhost:6379/1"
+    assert redact("redis+socket://hunter2@/run/r.sock:/1") == "redis+socket://***@/run/r.sock:/1"
 
 
 def test_a_secret_is_its_text_for_who_needs_it() -> None:
@@ -248,4 +256,4 @@ def test_a_secret_is_its_text_for_who_needs_it() -> None:
     secret = Secret("hunter2")
     assert "hunter2" == secret.reveal() == secret
     assert (str, b"hunter2") == (type(secret.reveal()), secret.encode())
-    assert ("***", "Secret('***')", "Secret('')") == (str(secret), repr(secret), repr(Secret()))
+    assert (str(secret), repr(secret), repr(Secret())) == ("***", "Secret('***')", "Secret('')")

@@ -153,7 +153,8 @@ class RedisBroker(Broker):
         members = await self.port.execute(lua.script(lua.DUE, [self.delayed_key], _PAGE))
         if not members:
             return 0
-        keys, arguments = [self.delayed_key], []
+        keys: list[str] = [self.delayed_key]
+        arguments: list[bytes] = []
         reasons: list[Command] = []
         for member in members:
             try:
@@ -224,8 +225,8 @@ class RedisBroker(Broker):
     async def delayed(self, start: int = 0, count: int = 1000) -> list[bytes]:
         return list(await self.port.execute(("ZRANGE", self.delayed_key, start, start + count - 1)))
 
-    async def queues(self, names_: Sequence[str]) -> list[QueueInfo]:
-        wanted = list(names_) or await self._find_queues()
+    async def queues(self, wanted: Sequence[str]) -> list[QueueInfo]:
+        wanted = wanted or await self._find_queues()
         infos = []
         for queue in wanted:
             workers = await self.port.execute(("ZRANGE", names.workers_key(queue), 0, -1))
@@ -257,12 +258,9 @@ class RedisBroker(Broker):
         bodies = await self.port.execute(("LRANGE", names.dead_key(queue), start, start + count - 1))
         if not bodies:
             return []
-        reasons = await self.port.execute(
-            ("HMGET", names.dead_reasons_key(queue), *(_sha(body) for body in bodies))
-        )
+        reasons = await self.port.execute(("HMGET", names.dead_reasons_key(queue), *(_sha(body) for body in bodies)))
         return [
-            (body, (reason or b"").decode("utf-8", "replace"))
-            for body, reason in zip(bodies, reasons, strict=True)
+            (body, (reason or b"").decode("utf-8", "replace")) for body, reason in zip(bodies, reasons, strict=True)
         ]
 
     async def revive(self, queue: str, count: int) -> int:

@@ -7,7 +7,6 @@ broke while it was idle is replaced before anything is sent on it.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import threading
@@ -21,22 +20,15 @@ import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
-    ClusterDownError,
-    DataError,
-    MasterDownError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
-    TryAgainError,
 )
 from redis.retry import Retry
 
 from gomachinery_py.config import Config
-from gomachinery_py.effects import Command, Port, Request
-from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable, WrongKeyType
-from gomachinery_py.redis_scripts import SCRIPTS
+from gomachinery_py.effects import Port, Request
+from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable
+from gomachinery_py.ports.redis_batch import Batch
 from gomachinery_py.urls import RedisURL
 
 __all__ = ["RedisPort", "RedisTarget", "open_port"]
@@ -45,12 +37,7 @@ log = logging.getLogger(__name__)
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _MAX_CONNECTIONS = 1000
-_SHA = {text: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for text in SCRIPTS}
-
-# Answers that say "not now" rather than "not this": whoever can wait should try again.
-_NOT_NOW = (ClusterDownError, MasterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
-_NOT_ENCODABLE = (DataError, TypeError, ValueError)
-_NOT_NOW_TEXTS = ("BUSY ", "MISCONF", "NOREPLICAS", "OOM ", "READONLY")
+_NOT_ENCODABLE = (TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,37 +69,37 @@ class RedisPort(Port):
     def __init__(self, target: RedisTarget) -> None:
         self.target = target
         self._lock = threading.Lock()
-        self._pool: redis.ConnectionPool | None = None
+        # redis-py's own types are incomplete here.
+        self._pool: Any = None
         self._pid = os.getpid()
-        self._async_pools: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, redis.asyncio.ConnectionPool
-        ] = weakref.WeakKeyDictionary()
+        self._async_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.ConnectionPool] = (
+            weakref.WeakKeyDictionary()
+        )
 
     # -- blocking --
 
     def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
-        batch = _Batch(requests, self.observer)
+        batch = Batch(requests, self.observer)
+        pool = self._blocking_pool()
         try:
-            connection = self._blocking_pool().get_connection()
+            connection = pool.get_connection()
         except (RedisError, OSError) as error:
             return batch.failed(self._unavailable(error))
         try:
-            packed = connection.pack_commands(batch.words)
+            packed = batch.packed()
         except _NOT_ENCODABLE as error:
-            self._blocking_pool().release(connection)
+            pool.release(connection)
             return (
                 [ServiceError(f"Redis: {error}")]
                 if len(requests) == 1
                 else [answer for request in requests for answer in self.send([request])]
             )
         try:
-            connection.send_packed_command(packed, check_health=False)
-            for at in range(len(batch.words)):
+            connection.send_packed_command([packed], check_health=False)
+            for at in range(len(batch.commands)):
                 batch.replies[at] = _reply(connection.read_response)
-            for at in batch.unknown_scripts():
-                connection.send_packed_command(
-                    connection.pack_commands([batch.whole(at)]), check_health=False
-                )
+            for at, whole in batch.unknown_scripts():
+                connection.send_packed_command([whole], check_health=False)
                 batch.replies[at] = _reply(connection.read_response)
         except (RedisError, OSError) as error:
             connection.disconnect()
@@ -121,10 +108,10 @@ class RedisPort(Port):
             connection.disconnect()
             raise
         finally:
-            self._blocking_pool().release(connection)
+            pool.release(connection)
         return batch.results()
 
-    def _blocking_pool(self) -> redis.ConnectionPool:
+    def _blocking_pool(self) -> Any:
         with self._lock:
             if self._pool is None or self._pid != os.getpid():
                 self._pool = redis.ConnectionPool(
@@ -146,14 +133,14 @@ class RedisPort(Port):
     # -- asyncio --
 
     async def asend(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
-        batch = _Batch(requests, self.observer)
-        pool = self._async_pool()
+        batch = Batch(requests, self.observer)
+        pool: Any = self._async_pool()
         try:
             connection = await pool.get_connection()
         except (RedisError, OSError) as error:
             return batch.failed(self._unavailable(error))
         try:
-            packed = connection.pack_commands(batch.words)
+            packed = batch.packed()
         except _NOT_ENCODABLE as error:
             await pool.release(connection)
             return (
@@ -162,13 +149,11 @@ class RedisPort(Port):
                 else [answer for request in requests for answer in await self.asend([request])]
             )
         try:
-            await connection.send_packed_command(packed, check_health=False)
-            for at in range(len(batch.words)):
+            await connection.send_packed_command([packed], check_health=False)
+            for at in range(len(batch.commands)):
                 batch.replies[at] = await _areply(connection.read_response)
-            for at in batch.unknown_scripts():
-                await connection.send_packed_command(
-                    connection.pack_commands([batch.whole(at)]), check_health=False
-                )
+            for at, whole in batch.unknown_scripts():
+                await connection.send_packed_command([whole], check_health=False)
                 batch.replies[at] = await _areply(connection.read_response)
         except (RedisError, OSError) as error:
             await connection.disconnect()
@@ -237,71 +222,11 @@ class RedisPort(Port):
     def _unavailable(self, error: BaseException) -> ServiceUnavailable:
         where = self.target.label
         if isinstance(error, AuthenticationError) or "WRONGPASS" in str(error) or "NOAUTH" in str(error):
-            return ServiceUnavailable(
-                f"Redis at {where} refused the login: check user and password in its URL"
-            )
+            return ServiceUnavailable(f"Redis at {where} refused the login: check user and password in its URL")
         text = str(error) or type(error).__name__
         if self.target.password:
             text = text.replace(self.target.password, "***")
-        return ServiceUnavailable(
-            f"cannot reach Redis at {where}: {text}. Is it running, and is the URL right?"
-        )
-
-
-class _Batch:
-    """The commands of several requests as one pipeline, and the way back from replies to requests."""
-
-    def __init__(self, requests: Sequence[Request], observer: Callable[[Command], None] | None) -> None:
-        self.requests = requests
-        self.words: list[Sequence[Any]] = []
-        self.broken: ServiceUnavailable | None = None
-        self._eval: dict[int, Command] = {}
-        for request in requests:
-            if request.atomic:
-                self.words.append(("MULTI",))
-            for command in request.commands:
-                if observer is not None:
-                    observer(command)
-                if command[0] == "EVAL" and command[1] in _SHA:
-                    self._eval[len(self.words)] = command
-                    command = ("EVALSHA", _SHA[command[1]], *command[2:])
-                self.words.append(command)
-            if request.atomic:
-                self.words.append(("EXEC",))
-        self.replies: list[Any] = [_UNANSWERED] * len(self.words)
-
-    def unknown_scripts(self) -> list[int]:
-        return [at for at in self._eval if isinstance(self.replies[at], NoScriptError)]
-
-    def whole(self, at: int) -> Command:
-        return self._eval[at]
-
-    def failed(self, error: ServiceUnavailable) -> list[list[Any] | Exception]:
-        return [error] * len(self.requests)
-
-    def results(self) -> list[list[Any] | Exception]:
-        at = 0
-        answers: list[list[Any] | Exception] = []
-        for request in self.requests:
-            size = len(request.commands) + (2 if request.atomic else 0)
-            answers.append(self._answer(request, self.replies[at : at + size]))
-            at += size
-        return answers
-
-    def _answer(self, request: Request, replies: list[Any]) -> list[Any] | Exception:
-        if self.broken is not None and any(reply is _UNANSWERED for reply in replies):
-            return self.broken
-        if request.atomic:
-            done = replies[-1]
-            refused = next((reply for reply in replies[1:-1] if isinstance(reply, Exception)), None)
-            if isinstance(done, Exception):
-                return _translated(refused or done)
-            replies = list(done)
-        translated = [_translated(reply) if isinstance(reply, Exception) else reply for reply in replies]
-        return next((reply for reply in translated if isinstance(reply, ServiceUnavailable)), translated)
-
-
-_UNANSWERED: Any = object()
+        return ServiceUnavailable(f"cannot reach Redis at {where}: {text}. Is it running, and is the URL right?")
 
 
 def open_port(url: RedisURL, config: Config) -> RedisPort:
@@ -311,9 +236,7 @@ def open_port(url: RedisURL, config: Config) -> RedisPort:
         raise ConfigError(f"{url.url}: several Redis hosts, cluster and sentinel are not built in yet")
     address = url.hosts[0] if url.hosts else None
     if url.password and not url.tls and address is not None and address.host not in _LOCAL_HOSTS:
-        log.warning(
-            "%s sends its password in plain text to %s; use rediss:// where you can", url.url, address
-        )
+        log.warning("%s sends its password in plain text to %s; use rediss:// where you can", url.url, address)
     tls = config.tlsconfig
     return RedisPort(
         RedisTarget(
@@ -349,12 +272,3 @@ async def _areply(read: Callable[[], Any]) -> Any:
         return await read()
     except ResponseError as error:
         return error
-
-
-def _translated(error: Exception) -> Exception:
-    text = str(error)
-    if isinstance(error, _NOT_NOW) or text.startswith(_NOT_NOW_TEXTS):
-        return ServiceUnavailable(f"Redis cannot do this now: {text}")
-    if "WRONGTYPE" in text:
-        return WrongKeyType(f"Redis: {text}")
-    return ServiceError(f"Redis: {text}")

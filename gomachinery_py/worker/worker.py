@@ -55,9 +55,7 @@ class WorkerSettings:
 class Worker:
     """Consumes one or more queues; use :meth:`run`, or :meth:`start` and :meth:`stop`, or ``with``."""
 
-    def __init__(
-        self, engine_for: Callable[[Handlers], Engine], clock: Clock, settings: WorkerSettings
-    ) -> None:
+    def __init__(self, engine_for: Callable[[Handlers], Engine], clock: Clock, settings: WorkerSettings) -> None:
         self.handlers = Handlers()
         self._engine = engine_for(self.handlers)
         self._broker = self._engine.broker

@@ -1,0 +1,151 @@
+"""The commands of several requests as one pipeline, and the way back from replies to requests.
+
+Everything that a Redis connection does not have to know: transactions of many coroutines become one script, reads
+become one script as well, scripts go by their SHA, and errors that the server answers become ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import hiredis
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
+
+from gomachinery_py import redis_scripts as lua
+from gomachinery_py.effects import Command, Request
+from gomachinery_py.errors import ServiceError, ServiceUnavailable, WrongKeyType
+
+__all__ = ["Batch"]
+
+_SHA: Final = {text: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for text in lua.SCRIPTS}
+# Answers that say "not now" rather than "not this": whoever can wait should try again.
+_NOT_NOW: Final = (ClusterDownError, MasterDownError, OutOfMemoryError, ReadOnlyError, TryAgainError)
+_NOT_NOW_TEXTS: Final = ("BUSY ", "MISCONF", "NOREPLICAS", "OOM ", "READONLY")
+
+
+class _Unanswered:
+    pass
+
+
+_UNANSWERED: Final = _Unanswered()
+
+
+class Batch:
+    """One pipeline: :attr:`commands` to send, :attr:`replies` to fill in the same order, :meth:`results`."""
+
+    def __init__(self, requests: Sequence[Request], observer: Callable[[Command], None] | None = None) -> None:
+        self.commands: list[tuple[Any, ...]] = []
+        #: Why the pipeline ended early, if it did.
+        self.broken: ServiceUnavailable | None = None
+        self._requests = requests
+        # Where each request's replies are: (first command, how many), or (joined command, place in its reply).
+        self._places: list[tuple[int, int, bool]] = []
+        self._whole: dict[int, tuple[Any, ...]] = {}
+        transactions: list[Command] = []
+        reads: list[str] = []
+        for request in requests:
+            if observer is not None:
+                for command in request.commands:
+                    observer(command)
+            if not request.atomic and len(request.commands) == 1:
+                command = request.commands[0]
+                if command[0] == "TRANSACT":
+                    self._places.append((-1, len(transactions), True))
+                    transactions.append(command)
+                    continue
+                if command[0] == "GET":
+                    self._places.append((-2, len(reads), True))
+                    reads.append(command[1])
+                    continue
+            self._add(request)
+        self._join(transactions, reads)
+        self.replies: list[Any] = [_UNANSWERED] * len(self.commands)
+
+    def _add(self, request: Request) -> None:
+        first = len(self.commands)
+        if request.atomic:
+            self.commands.append(("MULTI",))
+        for command in request.commands:
+            self._append(lua.joined([command]) if command[0] == "TRANSACT" else command)
+        if request.atomic:
+            self.commands.append(("EXEC",))
+        self._places.append((first, len(self.commands) - first, False))
+
+    def _join(self, transactions: Sequence[Command], reads: Sequence[str]) -> None:
+        joined = {}
+        if transactions:
+            joined[-1] = len(self.commands)
+            self._append(lua.joined(transactions))
+        if reads:
+            joined[-2] = len(self.commands)
+            self._append(("GET", reads[0]) if len(reads) == 1 else lua.script(lua.READ, reads))
+        self._one_read = len(reads) == 1
+        self._places = [
+            (joined[first] if is_joined else first, place, is_joined) for first, place, is_joined in self._places
+        ]
+
+    def _append(self, command: Command) -> None:
+        if command[0] == "EVAL" and command[1] in _SHA:
+            self._whole[len(self.commands)] = command
+            command = ("EVALSHA", _SHA[command[1]], *command[2:])
+        self.commands.append(command)
+
+    def packed(self) -> bytes:
+        """All commands as the server reads them. Raises TypeError or ValueError for what it cannot read."""
+        return b"".join([hiredis.pack_command(command) for command in self.commands])
+
+    def unknown_scripts(self) -> list[tuple[int, bytes]]:
+        """Where the server did not know a script's SHA, and the command that sends it whole."""
+        return [
+            (at, hiredis.pack_command(command))
+            for at, command in self._whole.items()
+            if isinstance(self.replies[at], NoScriptError)
+        ]
+
+    def failed(self, error: Exception) -> list[list[Any] | Exception]:
+        """The same error for every request."""
+        return [error] * len(self._requests)
+
+    def results(self) -> list[list[Any] | Exception]:
+        """Each request's replies; an exception in place of the list where it could not be answered."""
+        return [self._answer(request, *place) for request, place in zip(self._requests, self._places, strict=True)]
+
+    def _answer(self, request: Request, first: int, size: int, is_joined: bool) -> list[Any] | Exception:
+        replies: list[Any]
+        if is_joined:
+            reply = self.replies[first]
+            if isinstance(reply, list):
+                reply = reply[size]
+            replies = [reply]
+        else:
+            replies = self.replies[first : first + size]
+        if self.broken is not None and any(reply is _UNANSWERED for reply in replies):
+            return self.broken
+        if request.atomic:
+            done = replies[-1]
+            if isinstance(done, Exception):
+                refused = next((reply for reply in replies[1:-1] if isinstance(reply, Exception)), None)
+                return _translated(refused or done)
+            replies = list(done)
+        if not any(isinstance(reply, Exception) for reply in replies):
+            return replies
+        translated = [_translated(reply) if isinstance(reply, Exception) else reply for reply in replies]
+        return next((reply for reply in translated if isinstance(reply, ServiceUnavailable)), translated)
+
+
+def _translated(error: Exception) -> Exception:
+    text = str(error)
+    if isinstance(error, _NOT_NOW) or text.startswith(_NOT_NOW_TEXTS):
+        return ServiceUnavailable(f"Redis cannot do this now: {text}")
+    if "WRONGTYPE" in text:
+        return WrongKeyType(f"Redis: {text}")
+    return ServiceError(f"Redis: {text}")
