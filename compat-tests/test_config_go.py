@@ -421,7 +421,7 @@ def test_environments_are_read_as_go_reads_them(version: str, seed: int) -> None
     """Random environments give Go's settings, or are refused as Go refuses them; the rest is listed."""
     random_ = random.Random(seed)
     names = variables(version)
-    environments: list[dict[str, str]] = [{}]
+    environments: list[dict[str, str]] = [{}, {"AMQP_QUEUE_DECLARE_ARGS": "x-max-priority:10"}]
     for _ in range(ENVIRONMENTS):
         chosen = random_.sample(names, random_.randrange(1, 5))
         environments.append({name: random_.choice(ENVIRONMENT_VALUES) for name in chosen})

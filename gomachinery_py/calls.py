@@ -104,8 +104,23 @@ class Parameters:
         return parameter is not None and parameter.type is None and parameter.default is None
 
     def bind_partial(self, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> list[Arg]:
-        """The wire arguments of a call whose trailing ones come later, as results. Raises TypeError or ValueError."""
-        return self._wire(self._placed(args, kwargs or {}))
+        """The wire arguments of a call whose trailing ones come later, as results. Raises TypeError or ValueError.
+
+        Arguments that fit only behind a leading ``str`` are those of an error callback: Machinery puts the error's
+        text before them.
+        """
+        values = self._placed(args, kwargs or {})
+        try:
+            return self._wire(values)
+        except (TypeError, ValueError):
+            first = self.positional[0] if self.positional else None
+            if kwargs or first is None or first.type is None or first.type.name != "string":
+                raise
+            try:
+                return self._wire(values, first=1)
+            except (TypeError, ValueError, AssertionError):
+                pass
+            raise
 
     def _placed(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         values = list(args)
@@ -126,9 +141,9 @@ class Parameters:
             values.append(kwargs.get(parameter.name, parameter.default))
         return values
 
-    def _wire(self, values: Sequence[Any]) -> list[Arg]:
+    def _wire(self, values: Sequence[Any], first: int = 0) -> list[Arg]:
         arguments = []
-        for index, value in enumerate(values):
+        for index, value in enumerate(values, start=first):
             parameter = self.at(index)
             assert parameter is not None
             try:

@@ -8,6 +8,7 @@ refuses on arrival is in ``incoming.py``. Go sources: ``v2/tasks/signature.go``,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from gomachinery_py.calls import reflected_name
@@ -147,7 +148,7 @@ class _Walk:
             args=args,
             uuid=signature.uuid,
             routing_key=signature.routing_key,
-            eta=signature.eta,
+            eta=_in_whole_minutes(signature.eta),
             group_uuid=signature.group_uuid,
             group_task_count=signature.group_task_count,
             headers=headers,
@@ -161,6 +162,12 @@ class _Walk:
             ignore_when_task_not_registered=signature.ignore_when_task_not_registered,
             declared=signature.declared,
         )
+
+
+def _in_whole_minutes(eta: datetime | None) -> datetime | None:
+    """The same moment with an offset that RFC 3339 can write; it has no seconds there, so it would move."""
+    offset = None if eta is None else eta.utcoffset()
+    return eta if eta is None or offset is None or offset.seconds % 60 == 0 else eta.astimezone(UTC)
 
 
 def _check_call(signature: Signature, role: Role, parent: Signature | None) -> None:

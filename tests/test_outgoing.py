@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -201,6 +201,15 @@ def test_amqp_headers_are_text() -> None:
     for value in (1, None, Number("1.50"), ["1"]):
         with pytest.raises(TypeError, match="header 'a' must be str on AMQP"):
             check_signature(task(headers={"a": value}), limits)
+
+
+def test_an_offset_with_seconds_does_not_move_the_eta() -> None:
+    """RFC 3339 cannot write one, so such a time is sent in UTC; every other one keeps its offset."""
+    odd = datetime(2024, 6, 1, tzinfo=timezone(timedelta(minutes=-44, seconds=-30)))
+    even = datetime(2024, 6, 1, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    sent = [check_signature(task(eta=eta), LIMITS).eta for eta in (odd, even)]
+    assert [odd, even] == sent
+    assert [timedelta(0), timedelta(hours=5, minutes=30)] == [eta.utcoffset() for eta in sent if eta]
 
 
 def chain_of(length: int) -> Signature:

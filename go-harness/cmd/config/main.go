@@ -2,7 +2,7 @@
 //
 // It reads one JSON object a line from standard input, {"version": "v1"|"v2", "file": path} or
 // {"version": …, "env": {name: value}}, and answers each with {"config": {…}} or {"error": text}. Keys of the answer
-// are the YAML names. Machinery keeps its defaults in variables that every load changes (the sections are shared
+// are the YAML names. {"url": a Redis URL} is answered by what v1's factories read from it. Machinery keeps its defaults in variables that every load changes (the sections are shared
 // pointers), so they are put back before each case.
 package main
 
@@ -13,7 +13,9 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"strings"
 
+	machineryv1 "github.com/RichardKnop/machinery/v1"
 	configv1 "github.com/RichardKnop/machinery/v1/config"
 	configv2 "github.com/RichardKnop/machinery/v2/config"
 
@@ -24,6 +26,7 @@ type request struct {
 	Version string            `json:"version"`
 	File    string            `json:"file"`
 	Env     map[string]string `json:"env"`
+	URL     string            `json:"url"`
 }
 
 type reply struct {
@@ -85,6 +88,9 @@ func answer(r request) (a reply) {
 			a = reply{Error: fmt.Sprintf("panic: %v", problem)}
 		}
 	}()
+	if r.URL != "" {
+		return address(r.URL)
+	}
 	os.Clearenv()
 	for name, value := range r.Env {
 		if err := os.Setenv(name, value); err != nil {
@@ -107,6 +113,19 @@ func answer(r request) (a reply) {
 		return reply{Error: err.Error()}
 	}
 	return reply{Config: plain(reflect.ValueOf(config))}
+}
+
+// address takes a Redis URL apart as v1 does; v2 leaves that to the program.
+func address(url string) reply {
+	parse := machineryv1.ParseRedisURL
+	if strings.HasPrefix(url, "redis+socket://") {
+		parse = machineryv1.ParseRedisSocketURL
+	}
+	place, password, db, err := parse(url)
+	if err != nil {
+		return reply{Error: err.Error()}
+	}
+	return reply{Config: map[string]any{"place": place, "password": password, "db": db}}
 }
 
 // plain turns a configuration into what JSON can hold, with the YAML names as keys.
