@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.fleet import PAIRS, Fleet, Pair
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
 from harness.process import Process
@@ -46,6 +47,25 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
     """An empty Redis server; ``url()``, ``client``."""
     shared_redis.flush()
     return shared_redis
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    """A Redis of this module with a worker of every kind; never flushed, so tests use UUIDs and queues of their own."""
+    with short_directory() as directory:
+        server = RedisServer(directory)
+        with Fleet(server, directory) as fleet:
+            yield fleet
+        server.stop()
+
+
+@pytest.fixture(params=PAIRS, ids=" → ".join)
+def pair(request: Any, fleet: Fleet) -> Pair:
+    """A producer and a worker of ``fleet``, at least one of them Python."""
+    producer, worker = request.param
+    pair = Pair(fleet, producer, worker)
+    assert pair.worker.alive
+    return pair
 
 
 @pytest.fixture

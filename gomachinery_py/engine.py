@@ -30,7 +30,7 @@ from gomachinery_py.errors import (
     WrongKeyType,
 )
 from gomachinery_py.golang.time import Time
-from gomachinery_py.incoming import brief, reject_reason
+from gomachinery_py.incoming import LAST_ETA_NS, MAX_RETRY_TIMEOUT, brief, brief_error, error_text, reject_reason
 from gomachinery_py.producer import Producer
 from gomachinery_py.wire import decode_signature, encode_signature
 from gomachinery_py.wire.model import (
@@ -94,7 +94,6 @@ class Engine:
         tasks: Mapping[str, RunnableTask],
         clock: Clock,
         handlers: Handlers | None = None,
-        reserved: frozenset[str] = frozenset(),
     ) -> None:
         self.producer = producer
         self.broker: Broker = producer.broker
@@ -102,7 +101,9 @@ class Engine:
         self.tasks = tasks
         self.clock = clock
         self.handlers = handlers or Handlers()
-        self.reserved = reserved | self.broker.reserved_names()
+        #: The queues that are known here; none of them may be a task's UUID. A worker adds its own.
+        self.queues = frozenset({self.broker.default_queue})
+        self._keys = frozenset(self.broker.reserved_names()) - self.queues
         #: Told of each message: True when its task is registered here, False when it was given back.
         self.on_seen: Callable[[Delivery, bool], object] = lambda _delivery, _registered: None
 
@@ -120,15 +121,17 @@ class Engine:
             await self._unregistered(delivery, signature)
             return
         self.on_seen(delivery, True)
-        reason = reject_reason(signature, delivery.body, self._is_reserved)
+        reason = reject_reason(signature, delivery.body, self._is_reserved, self.queues)
         if reason is not None:
             await self._bury(delivery, reason)
             return
         try:
-            origin = await self.backend.origin(signature.uuid)
+            await self._run(delivery, signature, task)
         except WrongKeyType as error:
             await self._bury(delivery, str(error))
-            return
+
+    async def _run(self, delivery: Delivery, signature: Signature, task: RunnableTask) -> None:
+        origin = await self.backend.origin(signature.uuid)
         if delivery.attempts and origin.state in (SUCCESS, FAILURE):
             await self._finish_again(delivery, signature, origin)
             return
@@ -160,11 +163,11 @@ class Engine:
         error = outcome.error
         if error is None:
             await self._succeeded(delivery, signature, origin, outcome.results)
-        elif isinstance(error, RetryTaskLater):
+        elif isinstance(error, RetryTaskLater) and self._can_wait(error):
             await self._retry(delivery, signature, origin, error.delay_ns)
         elif signature.retry_count > 0:
             signature.retry_count -= 1
-            signature.retry_timeout = fibonacci_next(signature.retry_timeout)
+            signature.retry_timeout = min(fibonacci_next(signature.retry_timeout), MAX_RETRY_TIMEOUT)
             log.warning(
                 "task %s (%s) failed, next try in %d s: %s",
                 brief(signature.uuid),
@@ -175,6 +178,11 @@ class Engine:
             await self._retry(delivery, signature, origin, signature.retry_timeout * 1_000_000_000)
         else:
             await self._failed(delivery, signature, origin, error)
+
+    def _can_wait(self, error: RetryTaskLater) -> bool:
+        """Whether the wanted delay ends at a time that can be written; otherwise it is an error like any other."""
+        delay_ns = getattr(error, "delay_ns", None)
+        return isinstance(delay_ns, int) and 0 <= self.clock.unix_ns() + delay_ns <= LAST_ETA_NS
 
     # -- endings --
 
@@ -240,35 +248,35 @@ class Engine:
         self.on_seen(delivery, False)
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
+        reason = brief(reason, 300)
         log.error(
-            "message of %d bytes on %r is kept as a dead letter: %s",
-            len(delivery.body),
-            brief(delivery.queue),
-            brief(reason, 300),
+            "message of %d bytes on %r is kept as a dead letter: %s", len(delivery.body), brief(delivery.queue), reason
         )
         await self.broker.bury(delivery, reason)
 
     # -- chords --
 
     async def _chord(self, delivery: Delivery, signature: Signature) -> None:
-        """Fire the callback if this was the group's last member, and settle the message."""
+        """Fire the callback if this was the group's last member, and settle the message.
+
+        A chord that can never fire leaves this member among the dead letters, although its function has run.
+        """
+        problem = ""
         try:
             snapshot = await self.backend.group(signature.group_uuid, signature.group_task_count)
         except (WireError, ServiceError) as error:
-            snapshot = None
-            log.error("group %s cannot be read: %s", brief(signature.group_uuid), brief(str(error)))
-        if (
-            snapshot is None
-            or snapshot.completed != signature.group_task_count
-            or snapshot.meta.chord_triggered
-            or snapshot.meta.group_uuid != signature.group_uuid
-        ):
-            if snapshot is None:
-                log.error(
-                    "group %s of task %s is not in the result store: its chord cannot fire",
-                    brief(signature.group_uuid),
-                    brief(signature.uuid),
-                )
+            snapshot, problem = None, f"cannot be read: {brief(str(error))}"
+        if snapshot is None:
+            problem = problem or "is not in the result store"
+        elif snapshot.meta.group_uuid != signature.group_uuid:
+            problem = "is another one in the result store"
+        elif not snapshot.meta.chord_triggered and None in snapshot.states:
+            problem = "lacks the state of a member"
+        if problem and not self.backend.is_null:
+            group = brief(signature.group_uuid)
+            await self._bury(delivery, f"it has run, but its chord cannot fire: group {group} {problem}")
+            return
+        if snapshot is None or snapshot.completed != signature.group_task_count or snapshot.meta.chord_triggered:
             await self.broker.settle(delivery)
             return
         callback = self._chord_callback(signature, snapshot)
@@ -291,7 +299,7 @@ class Engine:
             reply = await self.broker.port.execute(
                 self.broker.transact(delivery, commands, absent=absent, equals=equals)
             )
-            if reply == lua.CHANGED:
+            if reply in (lua.CHANGED, lua.FOREIGN):
                 await self.broker.settle(delivery)
             if reply != lua.LOCKED:
                 return
@@ -333,8 +341,10 @@ class Engine:
                 commands += self.producer.commands(self.producer.prepare(send))
             if not commands and not settle:
                 return True
-            command = self.broker.transact(delivery, commands, remove=settle)
-            return bool(await self.broker.port.execute(command) == lua.DONE)
+            reply = await self.broker.port.execute(self.broker.transact(delivery, commands, remove=settle))
+            if reply == lua.FOREIGN:
+                raise WrongKeyType("a key or queue that it would write to holds something that is not Machinery's")
+            return bool(reply == lua.DONE)
         for state in states:
             await self.backend.store(state)
         for send in sends:
@@ -350,9 +360,10 @@ class Engine:
             try:
                 self.producer.prepare(send)
                 body = encode_signature(send)
-                reason = reject_reason(send, body, self._is_reserved)
+                reason = reject_reason(send, body, self._is_reserved, self.queues)
                 if reason is None:
                     await self.backend.origin(send.uuid)
+                    await self.broker.check_queue(send.routing_key)
             except ServiceUnavailable:
                 raise
             except (WireError, WrongKeyType) as error:
@@ -368,7 +379,7 @@ class Engine:
         return good
 
     def _is_reserved(self, name: str) -> bool:
-        return name in self.reserved or self.backend.is_reserved(name)
+        return name in self._keys or self.backend.is_reserved(name)
 
     def _with_pre_task(self, call: Callable[[], Any], task: RunnableTask, signature: Signature) -> Callable[[], Any]:
         handler = self.handlers.pre_task
@@ -402,15 +413,6 @@ def with_error(callback: Signature, text: str) -> Signature:
     return prepended
 
 
-def error_text(error: BaseException) -> str:
-    """What is stored of an exception: its text, or its class name when that is empty."""
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
-    return text or type(error).__name__
-
-
 def fibonacci_next(start: int) -> int:
     """The next Fibonacci number above ``start`` (Go: ``retry.FibonacciNext``)."""
     a, b = 1, 1
@@ -425,7 +427,7 @@ def _guarded(handler: Callable[[Any], object], argument: Any) -> Callable[[], No
     def call() -> None:
         try:
             handler(argument)
-        except Exception:
-            log.exception("handler %r raised", handler)
+        except BaseException as error:
+            log.error("handler %s raised %s", getattr(handler, "__qualname__", "of the worker"), brief_error(error))
 
     return call

@@ -1,40 +1,136 @@
 """What a worker refuses to run, whoever sent it: messages that would overwrite foreign keys or never end.
 
 Go runs these and is harmed by some: a UUID that is a queue's name destroys that queue, a null callback kills the
-process, a retry timeout near 2^63 spins for ever.
+process, a retry timeout near 2^63 spins for ever. A message is looked at together with all the callbacks in it, so
+that it is refused as a whole, before anything of it has run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Collection
+from pathlib import PurePath
+from typing import Final
 
+from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.wire.model import Signature
 
-__all__ = ["MAX_ARGUMENTS", "MAX_BODY_BYTES", "MAX_RETRY_TIMEOUT", "brief", "reject_reason"]
+__all__ = [
+    "LAST_ETA_NS",
+    "MAX_ARGUMENTS",
+    "MAX_BODY_BYTES",
+    "MAX_RETRY_TIMEOUT",
+    "MAX_SIGNATURES",
+    "MAX_TEXT",
+    "brief",
+    "brief_error",
+    "clipped",
+    "error_text",
+    "reject_reason",
+]
 
-MAX_BODY_BYTES = 16 * 1024 * 1024
-MAX_ARGUMENTS = 10_000
-MAX_RETRY_TIMEOUT = 366 * 24 * 3600
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+MAX_ARGUMENTS: Final = 10_000
+MAX_RETRY_TIMEOUT: Final = 366 * 24 * 3600
+MAX_SIGNATURES: Final = 10_000
+"""Signatures in one message, callbacks of callbacks included."""
+MAX_TEXT: Final = 1 << 20
+"""Characters of an error's text that are stored and passed on to OnError callbacks."""
+LAST_ETA_NS: Final = (1 << 63) - 1
+"""2262-04-11: later moments do not fit the int64 nanoseconds that Go orders delayed tasks by."""
 
 
-def reject_reason(signature: Signature, body: bytes, is_reserved: Callable[[str], bool]) -> str | None:
-    """Why this task may not run, or None when it may."""
+def reject_reason(
+    signature: Signature,
+    body: bytes,
+    is_reserved: Callable[[str], bool],
+    queues: Collection[str] = (),
+) -> str | None:
+    """Why this task may not run, or None when it may.
+
+    ``is_reserved`` knows the keys that are no queues, ``queues`` the queues in use.
+    """
     if len(body) > MAX_BODY_BYTES:
         return f"{len(body)} bytes are more than the {MAX_BODY_BYTES} that a task may have"
+    if not signature.name:
+        return "it names no task"
+    family = [signature]
+    if signature.on_success or signature.on_error or signature.chord_callback is not None:
+        # Grows while it is walked.
+        for member in family:
+            for callback in (*(member.on_success or ()), *(member.on_error or ())):
+                if callback is None:
+                    return "a callback in OnSuccess or OnError is null"
+                family.append(callback)
+            if member.chord_callback is not None:
+                family.append(member.chord_callback)
+            if len(family) > MAX_SIGNATURES:
+                return f"more than {MAX_SIGNATURES} tasks hang on it"
+    routing_keys = {member.routing_key for member in family if member.routing_key}
+    groups = {member.group_uuid for member in family if member.group_uuid}
+    for member in family:
+        reason = _own_reason(member) or _name_reason(member, is_reserved, queues, routing_keys, groups)
+        if reason is not None:
+            return reason if member is signature else f"callback {brief(member.name)!r}: {reason}"
+    return None
+
+
+def _own_reason(signature: Signature) -> str | None:
     if signature.args is not None and len(signature.args) > MAX_ARGUMENTS:
         return f"{len(signature.args)} arguments are more than the {MAX_ARGUMENTS} that a task may have"
     if not 0 <= signature.retry_timeout <= MAX_RETRY_TIMEOUT:
         return f"RetryTimeout {signature.retry_timeout} is not between 0 and {MAX_RETRY_TIMEOUT} seconds"
-    if is_reserved(signature.uuid):
-        return f"UUID {brief(signature.uuid)!r} is the name of a queue or key that is in use"
-    if signature.group_uuid and is_reserved(signature.group_uuid):
-        return f"GroupUUID {brief(signature.group_uuid)!r} is the name of a queue or key that is in use"
-    if None in (signature.on_success or ()) or None in (signature.on_error or ()):
-        return "a callback in OnSuccess or OnError is null"
+    eta = signature.eta
+    if eta is not None:
+        if unix_ns(eta) > LAST_ETA_NS:
+            return "ETA is after 2262, when Go's clock ends"
+        if abs(getattr(eta, "offset_seconds", 0)) >= 24 * 3600:
+            return "ETA has an offset of a whole day, which nothing can write again"
+    return None
+
+
+def _name_reason(
+    signature: Signature,
+    is_reserved: Callable[[str], bool],
+    queues: Collection[str],
+    routing_keys: Collection[str],
+    groups: Collection[str],
+) -> str | None:
+    for field, name in (("UUID", signature.uuid), ("GroupUUID", signature.group_uuid)):
+        if name and (name in queues or name in routing_keys or is_reserved(name)):
+            return f"{field} {brief(name)!r} is the name of a queue or key that is in use"
+    if signature.uuid in groups:
+        return f"UUID {brief(signature.uuid)!r} is also the UUID of a group"
+    if signature.routing_key and signature.routing_key not in queues and is_reserved(signature.routing_key):
+        return f"RoutingKey {brief(signature.routing_key)!r} is the name of a key that is no queue"
     return None
 
 
 def brief(text: str, limit: int = 120) -> str:
-    """Text that is safe in one log line: printable, and short however long it was."""
-    shown = text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
-    return shown if shown.isprintable() else ascii(shown)[1:-1]
+    """Text that is safe in one log line: printable, and at most about ``limit`` bytes long, however long it was."""
+    cut = text[:limit]
+    shown = cut if cut.isprintable() else ascii(cut)[1:-1]
+    if len(text) == len(cut) and len(shown) <= limit and (shown.isascii() or len(shown.encode()) <= limit):
+        return shown
+    return f"{shown.encode()[:limit].decode('utf-8', 'ignore')}… ({len(text)} characters)"
+
+
+def brief_error(error: BaseException) -> str:
+    """An unforeseen exception in one log line: its class, its text and the innermost places it came through."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    places = " < ".join(f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+    return f"{type(error).__name__}: {brief(error_text(error), 200)} ({brief(places, 300)})"
+
+
+def clipped(text: str) -> str:
+    """Text as it is stored: whole, unless it is so long that storing it would do harm."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}… ({len(text)} characters)"
+
+
+def error_text(error: BaseException) -> str:
+    """What is stored of an exception: its text, or its class name when that is empty or cannot be had."""
+    try:
+        text = str.__str__(str(error))
+    except BaseException:
+        text = ""
+    return clipped(text) or type(error).__name__

@@ -19,6 +19,7 @@ __all__ = [
     "DONE",
     "DUE",
     "FETCH",
+    "FOREIGN",
     "LOCKED",
     "MOVE_DUE",
     "NOT_HELD",
@@ -35,12 +36,14 @@ DONE: Final = 1
 NOT_HELD: Final = -1
 LOCKED: Final = -2
 CHANGED: Final = -3
+FOREIGN: Final = -4
 
 _TRANSACTIONS: Final = """\
 -- Several transactions, each: conditions first, then commands; nothing of it happens unless every condition holds.
 -- ARGV: transactions, then for each: its keys, its words, and its words:
 --       hold ('', 'check' or 'remove'), body, absent, equals, (value) x equals, then (count, word...) per command
 -- KEYS of each: (inflight list when held), (key) x absent, (key) x equals, keys of the commands
+local kinds = {SET = 'string', RPUSH = 'list', LPUSH = 'list', ZADD = 'zset', HSET = 'hash'}
 local function transact(key, at, stop)
   local hold, body, inflight = ARGV[at], ARGV[at + 1], KEYS[key]
   local absent, equals = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
@@ -57,6 +60,18 @@ local function transact(key, at, stop)
     if redis.call('GET', KEYS[key]) ~= ARGV[at] then return -3 end
     key = key + 1
     at = at + 1
+  end
+  -- SET writes over whatever is there, and what fails half-way is not undone: so every key is looked at first.
+  local look, last = at, ''
+  while look < stop do
+    local kind, name = kinds[ARGV[look + 1]], ARGV[look + 2]
+    if kind and name ~= last then
+      local found = redis.call('TYPE', name)
+      found = found['ok'] or found
+      if found ~= 'none' and found ~= kind then return -4 end
+      last = name
+    end
+    look = look + tonumber(ARGV[look]) + 1
   end
   if hold == 'remove' then redis.call('LREM', inflight, 1, body) end
   while at < stop do
@@ -96,7 +111,7 @@ end
 local tries = {}
 if #taken > 0 and redis.call('EXISTS', KEYS[3]) == 1 then
   for i, body in ipairs(taken) do
-    tries[i] = tonumber(redis.call('HGET', KEYS[3], redis.sha1hex(body)) or 0)
+    tries[i] = tonumber(redis.call('HGET', KEYS[3], body) or 0)
   end
 end
 return {taken, tries}
@@ -118,22 +133,22 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', tonumber(now[1]) - tonumber(
 RECOVER: Final = """\
 -- Gives a dead worker's tasks back to the head of the queue, in their order.
 -- KEYS: workers, queue, inflight, attempts, dead, reasons
--- ARGV: worker, lease, attempts allowed, reason, (body that had been started)...
+-- ARGV: worker, lease, attempts allowed, reason, (body that had been started, its SHA-1)...
 local now = tonumber(redis.call('TIME')[1])
 local beat = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if beat and tonumber(beat) > now - tonumber(ARGV[2]) then return -1 end
 local started = {}
-for i = 5, #ARGV do started[ARGV[i]] = true end
+for i = 5, #ARGV, 2 do started[ARGV[i]] = ARGV[i + 1] end
 local moved = 0
 while moved < 1000 do
   local body = redis.call('RPOP', KEYS[3])
   if not body then break end
-  local sha, tries = redis.sha1hex(body), 0
-  if started[body] then tries = redis.call('HINCRBY', KEYS[4], sha, 1) end
+  local tries = 0
+  if started[body] then tries = redis.call('HINCRBY', KEYS[4], body, 1) end
   if tries > tonumber(ARGV[3]) then
     redis.call('RPUSH', KEYS[5], body)
-    redis.call('HSET', KEYS[6], sha, ARGV[4])
-    redis.call('HDEL', KEYS[4], sha)
+    redis.call('HSET', KEYS[6], started[body], ARGV[4])
+    redis.call('HDEL', KEYS[4], body)
   else
     redis.call('LPUSH', KEYS[2], body)
   end
@@ -144,19 +159,39 @@ return moved
 """
 
 DUE: Final = """\
--- KEYS: delayed   ARGV: how many.   Due by the server's own clock, the oldest first.
+-- KEYS: delayed   ARGV: how many, how many bytes.   Due by the server's own clock, the oldest first.
 local now = redis.call('TIME')
 local ns = string.format('%d%06d000', tonumber(now[1]), tonumber(now[2]))
-return redis.call('ZRANGEBYSCORE', KEYS[1], 0, ns, 'LIMIT', 0, tonumber(ARGV[1]))
+local due, bytes, page = {}, 0, 8
+while #due < tonumber(ARGV[1]) and bytes < tonumber(ARGV[2]) do
+  local members = redis.call('ZRANGEBYSCORE', KEYS[1], 0, ns, 'LIMIT', #due, page)
+  for i, member in ipairs(members) do
+    due[#due + 1] = member
+    bytes = bytes + #member
+  end
+  if #members < page then break end
+end
+return due
 """
 
 MOVE_DUE: Final = """\
--- KEYS: delayed, (destination) x n   ARGV: (member, body) x n.   One that another mover took is left alone.
-local moved = 0
-for i = 2, #KEYS do
-  local at = (i - 2) * 2
+-- KEYS: delayed, dead, reasons, (destination) x n   ARGV: reason, (member, body, SHA-1 of member) x n.
+-- One that another mover took is left alone; one whose destination is no list goes to the dead.
+local moved, is_list = 0, {}
+for i = 4, #KEYS do
+  local at, key = (i - 4) * 3 + 1, KEYS[i]
+  if is_list[key] == nil then
+    local found = redis.call('TYPE', key)
+    found = found['ok'] or found
+    is_list[key] = found == 'list' or found == 'none'
+  end
   if redis.call('ZREM', KEYS[1], ARGV[at + 1]) == 1 then
-    redis.call('RPUSH', KEYS[i], ARGV[at + 2])
+    if is_list[key] then
+      redis.call('RPUSH', key, ARGV[at + 2])
+    else
+      redis.call('RPUSH', KEYS[2], ARGV[at + 1])
+      redis.call('HSET', KEYS[3], ARGV[at + 3], ARGV[1])
+    end
     moved = moved + 1
   end
 end
@@ -190,8 +225,8 @@ def transaction(
     """One command that runs all commands, or none of them.
 
     Replies: ``DONE``; ``NOT_HELD`` when the held body is no longer in the inflight list; ``LOCKED`` when a key of
-    ``absent`` exists; ``CHANGED`` when a key of ``equals`` has another value. In each command the second word
-    is its key. The port sends it by :func:`joined`.
+    ``absent`` exists; ``CHANGED`` when a key of ``equals`` has another value; ``FOREIGN`` when a key to be written
+    holds another type. In each command the second word is its key. The port sends it by :func:`joined`.
     """
     keys: list[str] = []
     words: list[object]

@@ -48,6 +48,8 @@ _DURATION_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
 _NS_OF_UNIT: Final = {"ns": 1, "us": 10**3, "\u00b5s": 10**3, "\u03bcs": 10**3, "ms": 10**6, "s": _BILLION}
 _UNITS: Final = {**_NS_OF_UNIT, "m": 60 * _BILLION, "h": 3600 * _BILLION}
 
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\a": "\\a", "\b": "\\b"})
+
 
 class _Bounds(NamedTuple):
     """Lowest and highest value of a field and its names (Go: ``bounds``)."""
@@ -373,11 +375,20 @@ def _number(text: str) -> int:
     try:
         number = parse_int(text)
     except NumError as error:
-        reason = str(error).replace("ParseInt", "Atoi", 1)
-        raise _RefusedError(f"failed to parse int from {text}: {reason}") from None
+        reason = str(error).rpartition(": ")[2]
+        shown = "".join(map(_printable, text.translate(_ESCAPES)))
+        raise _RefusedError(f'failed to parse int from {text}: strconv.Atoi: parsing "{shown}": {reason}') from None
     if number < 0:
         raise _RefusedError(f"negative number ({number}) not allowed: {text}")
     return number
+
+
+def _printable(character: str) -> str:
+    """Go: ``appendEscapedRune`` of ``strconv/quote.go``."""
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _parse_duration(text: str) -> int:

@@ -12,16 +12,25 @@ from harness.redis_server import RedisServer
 from harness.scenarios import Scenario
 from harness.signatures import Document
 
-__all__ = ["python_send", "python_work"]
+__all__ = ["python_send", "python_signature", "python_work"]
 
 
-def _signature(document: Document) -> Signature:
-    return wire.decode_signature(json.dumps(document).encode())
+def python_signature(document: Document) -> Signature:
+    """A signature document as our producer's users write it: its argument values are plain Python values."""
+    signature = wire.decode_signature(json.dumps(document).encode())
+    for argument, told in zip(signature.args or (), document.get("Args") or (), strict=True):
+        # Decoded, 1e-07 would stay the literal that Python's json has written.
+        argument.value = told["Value"]
+    if document.get("OnSuccess"):
+        signature.on_success = [python_signature(callback) for callback in document["OnSuccess"]]
+    if document.get("OnError"):
+        signature.on_error = [python_signature(callback) for callback in document["OnError"]]
+    return signature
 
 
 def python_send(scenario: Scenario, url: str) -> None:
     """A ``send`` for ``record``: our own producer, in this process."""
-    tasks = [_signature(document) for document in scenario.tasks]
+    tasks = [python_signature(document) for document in scenario.tasks]
     with Server(url) as server:
         if scenario.kind == "task":
             server.send_task(tasks[0])
@@ -31,7 +40,7 @@ def python_send(scenario: Scenario, url: str) -> None:
             server.send_group(Group(*tasks), concurrency=1)
         else:
             assert scenario.callback is not None
-            server.send_chord(Chord(Group(*tasks), _signature(scenario.callback)), concurrency=1)
+            server.send_chord(Chord(Group(*tasks), python_signature(scenario.callback)), concurrency=1)
 
 
 def python_work(redis: RedisServer, directory: Path) -> Callable[[str], PythonWorker]:

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 from harness.go_worker import probe
-from harness.process import Process
+from harness.process import Process, wait_until
 from harness.redis_server import RedisServer
 
 __all__ = ["PythonWorker", "python_environment"]
 
 HERE = Path(__file__).resolve().parent.parent
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 _numbers = itertools.count(1)
 
 
@@ -27,6 +27,8 @@ class PythonWorker(Process):
         queue: default queue.
         custom_queue: consume this queue instead.
         concurrency: tasks at once.
+        app: the server that it serves, as MODULE:SERVER; ``compat-tests`` is on its path.
+        db: database of ``redis``; only needed when it is not 0.
         arguments: further command-line arguments.
         settings: what ``python_environment`` takes.
     """
@@ -39,24 +41,39 @@ class PythonWorker(Process):
         queue: str = "machinery_tasks",
         custom_queue: str = "",
         concurrency: int = 10,
+        app: str = "python_tasks:server",
+        db: int = 0,
         arguments: tuple[str, ...] = (),
         **settings: str | int,
     ) -> None:
         self.redis = redis
         self.queue = custom_queue or queue
-        command = [sys.executable, "-m", "gomachinery_py", "worker", "python_tasks:server"]
+        self.db = db
+        command = [sys.executable, "-m", "gomachinery_py", "worker", app]
         command += ["-c", str(concurrency), "-q", self.queue, *arguments]
+        settings = {"broker": redis.url(db), "queue": queue, **settings}
         super().__init__(
             command,
             name=f"python-worker-{next(_numbers)}",
             directory=directory,
-            env=python_environment(redis, queue=queue, **settings),
+            env=python_environment(redis, **settings),
         )
-        if not self.consumes(READY_SECONDS):
-            raise self.failed("did no task")
+        try:
+            wait_until(lambda: self.signed_on or not self.alive, READY_SECONDS, "a worker that has signed on")
+        except AssertionError as error:
+            raise self.failed("did not sign on") from error
+        if not self.alive:
+            raise self.failed("did not begin")
+
+    @property
+    def signed_on(self) -> bool:
+        """Whether it is in the list of its queue's workers, as it is from its start to its orderly end."""
+        with self.redis.connect(self.db) as client:
+            names: list[bytes] = client.zrange(f"{{{self.queue}}}:gmpy:workers", 0, -1)
+        return any(f":{self.pid}:".encode() in name for name in names)
 
     def consumes(self, timeout: float = 5) -> bool:
-        """Whether it is alive and does tasks; it must be the only worker of its queue."""
+        """Whether it is alive and does tasks; it must be the only worker of its queue, in database 0."""
         return self.alive and probe(self.redis, self.queue, timeout)
 
 

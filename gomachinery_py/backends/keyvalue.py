@@ -12,6 +12,7 @@ from dataclasses import replace
 from gomachinery_py.backends.base import Backend, GroupSnapshot, Origin
 from gomachinery_py.effects import Command
 from gomachinery_py.errors import ServiceError, WireError, WrongKeyType
+from gomachinery_py.incoming import brief
 from gomachinery_py.wire import (
     decode_group_meta,
     decode_task_state,
@@ -50,15 +51,15 @@ class KeyValueBackend(Backend):
         try:
             value = await self.port.execute(self.read_command(uuid))
         except ServiceError as error:
-            raise WrongKeyType(f"the key {uuid!r} cannot be a task's state: {error}") from error
+            raise WrongKeyType(f"the key {brief(uuid)!r} cannot be a task's state: {error}") from error
         if value is None:
             return _NOTHING
         try:
             state = decode_task_state(value)
         except WireError as error:
-            raise WrongKeyType(f"the key {uuid!r} holds something that is not a task state") from error
+            raise WrongKeyType(f"the key {brief(uuid)!r} holds something that is not a task state") from error
         if state.task_uuid != uuid:
-            raise WrongKeyType(f"the key {uuid!r} holds something that is not this task's state")
+            raise WrongKeyType(f"the key {brief(uuid)!r} holds something that is not this task's state")
         return Origin(state.task_name, state.created_at, state.state, tuple(state.results or ()))
 
     async def get_state(self, uuid: str) -> TaskState | None:

@@ -108,6 +108,9 @@ class Broker(ABC):
         """Keep bytes that were never delivered (a callback that may not be sent) among the dead letters."""
         raise NotImplementedError(f"{type(self).__name__} keeps no dead letters")
 
+    async def check_queue(self, queue: str) -> None:
+        """Raise WrongKeyType when tasks cannot be pushed there, because it is something else than a queue."""
+
     def can_fuse(self, port: Port) -> bool:  # noqa: ARG002
         """Whether writes to ``port`` and settling can be one step; see :meth:`transact`."""
         return False

@@ -24,14 +24,16 @@ from gomachinery_py import redis_scripts as lua
 from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
-from gomachinery_py.errors import WireError
+from gomachinery_py.errors import WireError, WrongKeyType
 from gomachinery_py.golang.time import unix_ns
+from gomachinery_py.incoming import brief
 from gomachinery_py.wire import decode_signature, encode_signature, names
 from gomachinery_py.wire.model import RECEIVED, STARTED, Signature
 
 __all__ = ["RedisBroker"]
 
 _PAGE = 500
+_PAGE_BYTES = 8 * 1024 * 1024
 
 
 class RedisBroker(Broker):
@@ -53,6 +55,8 @@ class RedisBroker(Broker):
         self.crash_safe = crash_safe
         self.lease = lease
         self.attempts_allowed = attempts_allowed
+        # Queues that callbacks go to; what has been a list once is not looked at again.
+        self._known_queues: set[str] = set()
 
     @classmethod
     def configured(cls, port: Port, clock: Clock, config: Config, *, crash_safe: bool = True) -> Self:
@@ -69,6 +73,15 @@ class RedisBroker(Broker):
             if eta_ns > self.clock.unix_ns():
                 return [("ZADD", self.delayed_key, eta_ns, body)]
         return [("RPUSH", signature.routing_key, body)]
+
+    async def check_queue(self, queue: str) -> None:
+        if queue in ("", self.default_queue) or queue in self._known_queues:
+            return
+        kind = await self.port.execute(("TYPE", queue))
+        if kind not in (b"list", b"none"):
+            raise WrongKeyType(f"RoutingKey {brief(queue)!r} holds a {kind.decode()}, not a queue")
+        if len(self._known_queues) < _PAGE:
+            self._known_queues.add(queue)
 
     def reserved_names(self) -> set[str]:
         return {self.default_queue, self.delayed_key}
@@ -110,7 +123,7 @@ class RedisBroker(Broker):
     ) -> Command:
         hold = None if delivery is None else self._hold(delivery, remove=remove)
         if delivery is not None and delivery.attempts and remove:
-            commands = [*commands, ("HDEL", names.attempts_key(delivery.queue), _sha(delivery.body))]
+            commands = [*commands, ("HDEL", names.attempts_key(delivery.queue), delivery.body)]
         return lua.transaction(commands, hold=hold, absent=absent, equals=equals)
 
     async def settle(self, delivery: Delivery) -> bool:
@@ -150,23 +163,26 @@ class RedisBroker(Broker):
             await self.port.execute(("ZREM", names.workers_key(queue), worker))
 
     async def move_due(self) -> int:
-        members = await self.port.execute(lua.script(lua.DUE, [self.delayed_key], _PAGE))
+        members = await self.port.execute(lua.script(lua.DUE, [self.delayed_key], _PAGE, _PAGE_BYTES))
         if not members:
             return 0
-        keys: list[str] = [self.delayed_key]
-        arguments: list[bytes] = []
-        reasons: list[Command] = []
+        dead, reasons = names.dead_key(self.default_queue), names.dead_reasons_key(self.default_queue)
+        keys: list[str] = [self.delayed_key, dead, reasons]
+        arguments: list[str | bytes] = ["delayed task: its routing key holds something that is no queue"]
+        refused: list[Command] = []
         for member in members:
             try:
                 signature = decode_signature(member)
                 self.adjust_routing_key(signature)
                 destination, body = signature.routing_key, encode_signature(signature)
+                if destination == self.delayed_key or names.is_reserved_key(destination):
+                    raise WireError("RoutingKey is the name of a key that is no queue")
             except WireError as error:
-                destination, body = names.dead_key(self.default_queue), member
-                reasons.append(_reason(self.default_queue, member, f"delayed task: {error}"))
+                destination, body = dead, member
+                refused.append(_reason(self.default_queue, member, f"delayed task: {error}"))
             keys.append(destination)
-            arguments.extend((member, body))
-        await self.port.execute_many(reasons)
+            arguments.extend((member, body, _sha(member)))
+        await self.port.execute_many(refused)
         return int(await self.port.execute(lua.script(lua.MOVE_DUE, keys, *arguments)))
 
     async def recover(self, queue: str) -> int:
@@ -187,16 +203,9 @@ class RedisBroker(Broker):
                 names.dead_reasons_key(queue),
             )
             reason = f"its worker died {self.attempts_allowed + 1} times while it ran"
+            started = [word for body in await self._started(bodies) for word in (body, _sha(body))]
             moved = await self.port.execute(
-                lua.script(
-                    lua.RECOVER,
-                    keys,
-                    worker,
-                    self.lease,
-                    self.attempts_allowed,
-                    reason,
-                    *await self._started(bodies),
-                )
+                lua.script(lua.RECOVER, keys, worker, self.lease, self.attempts_allowed, reason, *started)
             )
             recovered += max(0, int(moved))
         return recovered

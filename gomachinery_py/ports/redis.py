@@ -223,7 +223,7 @@ class RedisPort(Port):
         where = self.target.label
         if isinstance(error, AuthenticationError) or "WRONGPASS" in str(error) or "NOAUTH" in str(error):
             return ServiceUnavailable(f"Redis at {where} refused the login: check user and password in its URL")
-        text = str(error) or type(error).__name__
+        text = (str(error) or type(error).__name__).rstrip(".")
         if self.target.password:
             text = text.replace(self.target.password, "***")
         return ServiceUnavailable(f"cannot reach Redis at {where}: {text}. Is it running, and is the URL right?")

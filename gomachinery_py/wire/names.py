@@ -45,7 +45,7 @@ def workers_key(queue: str) -> str:
 
 
 def attempts_key(queue: str) -> str:
-    """Hash: SHA-1 of a body → how many workers died while they ran it."""
+    """Hash: body → how many workers died while they ran it."""
     return f"{{{queue}}}:gmpy:attempts"
 
 

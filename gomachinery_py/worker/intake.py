@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
+# Messages that are remembered to notice a cycle; after so many different ones it counts as one.
+_LONGEST_CYCLE = 100_000
 
 
 class Bounces:
@@ -46,7 +48,7 @@ class Bounces:
         """A task that is not registered here was given back."""
         mark = hashlib.blake2b(body, digest_size=16).digest()
         with self._lock:
-            if mark in self._seen:
+            if mark in self._seen or len(self._seen) >= _LONGEST_CYCLE:
                 self._seen = {mark}
                 self.rounds += 1
             else:

@@ -21,6 +21,7 @@ from typing import Any
 from gomachinery_py.brokers.base import Broker, Delivery
 from gomachinery_py.effects import Clock, Invoke, Port, Request, Sleep, Slot
 from gomachinery_py.errors import ServiceUnavailable
+from gomachinery_py.incoming import brief_error
 from gomachinery_py.worker.executor import Executor
 from gomachinery_py.worker.room import Room
 
@@ -261,14 +262,14 @@ class Pump:
     def _failed(self, life: _Life, error: Exception) -> None:
         """A life broke in a way that nobody foresaw: the message is kept, the worker goes on."""
         delivery = life.delivery
-        log.error("a message could not be dealt with: %s", error, exc_info=error)
+        log.error("a message could not be dealt with: %s", brief_error(error))
+        log.debug("where it came from", exc_info=error)
         self._lives.discard(life)
         self._free_slot(life)
         if delivery is None:
             return
-        reason = f"worker error: {type(error).__name__}: {error}"
         # As an errand of its own: if that fails too, the message stays in the inflight list.
-        self._begin(_Life(self._bury(delivery, reason[:300]), None))
+        self._begin(_Life(self._bury(delivery, f"worker error: {brief_error(error)}"), None))
 
     async def _bury(self, delivery: Delivery, reason: str) -> None:
         try:

@@ -63,6 +63,7 @@ class Worker:
         self._settings = settings
         self.concurrency = settings.concurrency if settings.concurrency > 0 else 2 * (os.cpu_count() or 1)
         self.queues = settings.queues or (self._broker.default_queue,)
+        self._engine.queues |= frozenset(self.queues)
         #: Unique among all workers: names the list that holds this worker's tasks.
         self.name = f"{settings.tag or socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._may_consume: Callable[[], bool] = lambda: True
@@ -210,12 +211,12 @@ class Worker:
                     self._tell_unregistered(delivery)
 
     def _tell_unregistered(self, delivery: Delivery) -> None:
-        name = decode_signature(delivery.body).name
+        name = brief(decode_signature(delivery.body).name)
         if name not in self._names_seen and len(self._names_seen) < 100:
             self._names_seen.add(name)
             log.warning(
                 "task %r on %r is not registered with this worker and goes back to the queue, each time it comes",
-                brief(name),
+                name,
                 brief(delivery.queue),
             )
 

@@ -21,7 +21,7 @@ import (
 
 const (
 	following = 5
-	patience  = 5 * time.Second
+	patience  = 3 * time.Second
 )
 
 type request struct {

@@ -1,0 +1,88 @@
+"""A Redis server inside this process, for trying things out: fakeredis behind a TCP port."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from types import TracebackType
+from typing import Any
+
+from gomachinery_py.errors import ConfigError, MissingExtra
+
+__all__ = ["EmbeddedRedis"]
+
+
+class EmbeddedRedis:
+    """Serves 127.0.0.1 while it is entered; nothing is kept when it ends.
+
+    Args:
+        port: where to listen; 0 is any free port.
+
+    Raises MissingExtra when fakeredis is not installed, ConfigError when the port is taken.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        try:
+            from fakeredis import TcpFakeServer
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                f"{error.name} is not installed, which the embedded Redis needs: pip install 'gomachinery-py[embedded]'"
+            ) from error
+
+        class Server(TcpFakeServer):
+            # A client that is still connected must not keep the process from ending.
+            daemon_threads = True
+            block_on_close = False
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A connection that broke is the client's affair."""
+
+            def process_request(self, request: Any, client_address: Any) -> None:
+                request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                super().process_request(request, client_address)
+
+        try:
+            self._server: Any = Server(("127.0.0.1", port), server_version=(7,))
+        except OSError as error:
+            raise ConfigError(f"port {port} cannot be used: {error.strerror}; give another --port") from error
+        self._server.daemon_threads = True
+        self._server.RequestHandlerClass = _surviving(self._server.RequestHandlerClass)
+        self.port: int = self._server.server_address[1]
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="embedded-redis", daemon=True
+        )
+
+    def __enter__(self) -> EmbeddedRedis:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _surviving(handler: Any) -> Any:
+    """fakeredis ends a connection after each error that it answers; Redis does not, and clients rely on it."""
+
+    from redis.exceptions import ResponseError
+
+    class Handler(handler):  # type: ignore[misc]
+        def setup(self) -> None:
+            super().setup()
+            read = self.current_client.read_response
+
+            def answered(*args: Any, **kwargs: Any) -> Any:
+                try:
+                    return read(*args, **kwargs)
+                except ResponseError as error:
+                    return error
+
+            self.current_client.read_response = answered
+
+    return Handler
