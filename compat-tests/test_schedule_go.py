@@ -41,36 +41,7 @@ FIELDS: list[tuple[int, int, list[str]]] = [
 ]
 WHOLE = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly", "@Daily", "@reboot", "@every"]
 SPACES = [" ", "  ", "\t", "\n", "\u2003", "\xa0", "\v", "\x85", "\u3000"]
-NOISE = [
-    "*",
-    ",",
-    "-",
-    "/",
-    "?",
-    "@",
-    " ",
-    "=",
-    "0",
-    "7",
-    "+",
-    "_",
-    ".",
-    "x",
-    "l",
-    "W",
-    "#",
-    "٣",
-    "\x1c",
-    "\x00",
-    '"',
-    "\\",
-    "\x7f",
-    "\a",
-    "\b",
-    "\xad",
-    "\u200b",
-    "😀",
-]
+NOISE = list('*,-/?@ =07+_.xlW#٣\x1c\x00"\\\x7f\a\b\xad\u200b😀')
 
 
 @functools.cache

@@ -111,5 +111,5 @@ def _same_as_broker(*layers: Any) -> bool:
     configs = [layer.config if isinstance(layer, Server) else layer for layer in layers]
     for config in configs:
         if config is not None and "result_backend" in config.names_given():
-            return bool(config.result_backend.reveal() == config.broker.reveal())
+            return config.result_backend == config.broker
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import BinaryIO
 
 import click
 
@@ -34,7 +35,7 @@ def wire() -> None:
     help="What the message is; by default its first field tells.",
 )
 @click.option("--pretty", is_flag=True, help="Indent; no longer what Go writes.")
-def wire_fmt(file: click.utils.LazyFile, kind: str, pretty: bool) -> None:
+def wire_fmt(file: BinaryIO, kind: str, pretty: bool) -> None:
     """Print a message as Go would write it. Exit code 1 when Go could not read it."""
     data: bytes = file.read()
     if kind == "auto":
