@@ -22,7 +22,7 @@ __all__ = ["Services", "open_services"]
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """``port`` opens the connection; ``broker`` and ``backend`` are classes with ``configured(port, clock, config)``."""
+    """``port`` opens the connection; ``broker`` and ``backend`` are classes with ``configured(port, …)``."""
 
     port: str
     broker: str | None

@@ -49,7 +49,7 @@ def test_failure_is_raised_by_get(server: Server) -> None:
     result = fail.send()
     with pytest.raises(TaskFailed) as caught:
         result.get(timeout=0)
-    assert ("no", "FAILURE") == (str(caught.value), result.state.state)
+    assert (str(caught.value), result.state.state) == ("no", "FAILURE")
 
 
 def test_error_without_text_is_its_class(server: Server) -> None:
@@ -197,8 +197,8 @@ def test_pre_publish_handler_sees_each_send(server: Server) -> None:
     server.set_pre_publish_handler(lambda signature: names.append(signature.name))
 
     @server.task
-    def second(number: int) -> None:
-        return
+    def second(number: int) -> int:
+        return number
 
     @server.task
     def first() -> int:

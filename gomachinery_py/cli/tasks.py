@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
@@ -84,14 +85,14 @@ def send(
     """Send task NAME, in any language: gomachinery send add int64:1 int64:2 --wait"""
     if eta is not None and countdown is not None:
         raise click.UsageError("give --eta or --countdown, not both")
-    pairs = dict(header.partition("=")[::2] for header in headers)
+    pairs = _headers(headers)
     signature = Signature(
         name,
         [parse_argument(argument) for argument in arguments],
         uuid,
         routing_key=queue or "",
         eta=_moment(eta, countdown),
-        headers=pairs or None,
+        headers=pairs,
         priority=priority,
         retry_count=retries,
     )
@@ -104,6 +105,16 @@ def send(
         else:
             click.echo(sent.uuid)
     return 0
+
+
+def _headers(options: tuple[str, ...]) -> dict[str, Any] | None:
+    headers: dict[str, Any] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{option!r} is not KEY=VALUE", param_hint="--header")
+        headers[key] = value
+    return headers or None
 
 
 def _moment(eta: str | None, countdown: float | None) -> datetime | None:
@@ -156,8 +167,8 @@ def _show(server: Server, pending: AsyncResult[Any], wait: float, as_json: bool)
     return code
 
 
-def _progress(text: str, wait: float) -> AbstractContextManager[Any]:
-    if wait <= 0 or not click.get_text_stream("stderr").isatty():
+def _progress(text: str, wait: float) -> AbstractContextManager[object]:
+    if wait <= 0 or not sys.stderr.isatty():
         return nullcontext()
     from rich.console import Console
 

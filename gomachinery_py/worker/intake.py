@@ -27,8 +27,8 @@ _LONGEST_CYCLE = 100_000
 class Bounces:
     """Notices when a queue holds nothing but tasks that are not registered here.
 
-    Go takes such a task and pushes it back as fast as it can, for as long as it is there. So do we, until every task that
-    waits has come by once; then the queue is left alone for a moment, each time for longer.
+    Go takes such a task and pushes it back as fast as it can, for as long as it is there. So do we, until every task
+    that waits has come by once; then the queue is left alone for a moment, each time for longer.
     """
 
     def __init__(self) -> None:

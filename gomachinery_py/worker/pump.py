@@ -178,10 +178,7 @@ class Pump:
         ready, self._ready = self._ready, deque()
         for life, value in ready:
             try:
-                if isinstance(value, Exception):
-                    effect = life.core.throw(value)
-                else:
-                    effect = life.core.send(value)
+                effect = life.core.throw(value) if isinstance(value, Exception) else life.core.send(value)
             except StopIteration:
                 self._end(life)
             except Exception as error:

@@ -19,7 +19,7 @@ async def total(numbers: list[int]) -> int:
 
 @server.task
 def with_context(ctx: Context, name: str) -> str:
-    return name
+    return name * ctx.retries_left
 
 
 add.send("1")  # refused
