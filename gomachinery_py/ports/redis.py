@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -68,9 +67,8 @@ class RedisPort(Port):
 
     def __init__(self, target: RedisTarget) -> None:
         self.target = target
-        self._lock = threading.Lock()
-        # redis-py's own types are incomplete here.
-        self._pool: Any = None
+        # Idle connections; lists are safe to share between threads. A fork and a close() leave it for another one.
+        self._idle: list[Any] = []
         self._pid = os.getpid()
         self._async_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.ConnectionPool] = (
             weakref.WeakKeyDictionary()
@@ -80,20 +78,19 @@ class RedisPort(Port):
 
     def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
         batch = Batch(requests, self.observer)
-        pool = self._blocking_pool()
-        try:
-            connection = pool.get_connection()
-        except (RedisError, OSError) as error:
-            return batch.failed(self._unavailable(error))
         try:
             packed = batch.packed()
         except _NOT_ENCODABLE as error:
-            pool.release(connection)
-            return (
-                [ServiceError(f"Redis: {error}")]
-                if len(requests) == 1
-                else [answer for request in requests for answer in self.send([request])]
-            )
+            if len(requests) == 1:
+                return [ServiceError(f"Redis: {error}")]
+            return [answer for request in requests for answer in self.send([request])]
+        if self._pid != os.getpid():
+            self._idle, self._pid = [], os.getpid()
+        idle = self._idle
+        try:
+            connection = self._connected(idle)
+        except (RedisError, OSError) as error:
+            return batch.failed(self._unavailable(error))
         try:
             connection.send_packed_command([packed], check_health=False)
             for at in range(len(batch.commands)):
@@ -107,28 +104,45 @@ class RedisPort(Port):
         except BaseException:
             connection.disconnect()
             raise
-        finally:
-            pool.release(connection)
+        if idle is self._idle:
+            idle.append(connection)
+        else:
+            connection.disconnect()
         return batch.results()
 
-    def _blocking_pool(self) -> Any:
-        with self._lock:
-            if self._pool is None or self._pid != os.getpid():
-                self._pool = redis.ConnectionPool(
-                    connection_class=self._connection_class(
-                        redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection
-                    ),
-                    retry=Retry(NoBackoff(), 0),
-                    **self._options(),
-                )
-                self._pid = os.getpid()
-            return self._pool
+    def _connected(self, idle: list[Any]) -> Any:
+        """A connection that works as far as can be told; one that the server has closed is opened again."""
+        try:
+            connection = idle.pop()
+        except IndexError:
+            connection = self._new_connection()
+            connection.connect()
+            return connection
+        try:
+            # Nothing was asked, so anything to read is the end of the connection.
+            ended = connection.is_connected and connection.can_read(timeout=0)
+        except (RedisError, OSError):
+            ended = True
+        try:
+            if ended:
+                connection.disconnect()
+            connection.connect()
+        except BaseException:
+            connection.disconnect()
+            raise
+        return connection
+
+    def _new_connection(self) -> Any:
+        kind = self._connection_class(redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection)
+        options = self._options()
+        del options["max_connections"]
+        return kind(retry=Retry(NoBackoff(), 0), **options)
 
     def close(self) -> None:
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None and self._pid == os.getpid():
-            pool.disconnect()
+        idle, self._idle = self._idle, []
+        if self._pid == os.getpid():
+            for connection in idle:
+                connection.disconnect()
 
     # -- asyncio --
 

@@ -1,0 +1,1 @@
+"""Ratios against Go Machinery, each in one interleaved run; never part of the tests."""

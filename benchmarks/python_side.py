@@ -1,0 +1,58 @@
+"""Our side of benchmarks/throughput.py, in processes of its own: ``python -m benchmarks.python_side VERB URL COUNT``."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+
+from gomachinery_py import Group, Server
+
+__all__ = ["main"]
+
+
+def _server(url: str, *, crash_safe: bool = True) -> Server:
+    server = Server(url, crash_safe=crash_safe)
+
+    @server.task
+    def add(first: int, second: int) -> int:
+        return first + second
+
+    return server
+
+
+def main() -> None:
+    """Do what the command line says; figures go to standard output as JSON."""
+    verb, url, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    if verb == "worker":
+        _server(url, crash_safe=bool(count)).worker("bench", concurrency=10).run()
+        return
+    server = _server(url)
+    add = server.tasks["add"]
+    started = time.perf_counter()
+    figure = 0.0
+    if verb == "many":
+        server.send_many(add, [(1, 2)] * count)
+    elif verb == "singles":
+        for _ in range(count):
+            add.send(1, 2)
+    elif verb == "group":
+        server.send_group(Group(*(add.s(1, 2) for _ in range(count))))
+    elif verb == "wait":
+        add.send(1, 2).get(timeout=30)
+    elif verb == "trips":
+        add.send(1, 2).get(timeout=30)
+        trips = []
+        for _ in range(count):
+            began = time.perf_counter()
+            add.send(1, 2).get(timeout=30)
+            trips.append((time.perf_counter() - began) * 1000)
+        figure = statistics.median(trips)
+    else:
+        raise SystemExit(f"no such verb: {verb}")
+    print(json.dumps({verb: figure or count / (time.perf_counter() - started)}))
+
+
+if __name__ == "__main__":
+    main()
