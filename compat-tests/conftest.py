@@ -59,13 +59,13 @@ def fleet() -> Iterator[Fleet]:
         server.stop()
 
 
-@pytest.fixture(params=PAIRS, ids=" → ".join)
-def pair(request: Any, fleet: Fleet) -> Pair:
-    """A producer and a worker of ``fleet``, at least one of them Python."""
-    producer, worker = request.param
-    pair = Pair(fleet, producer, worker)
-    assert pair.worker.alive
-    return pair
+@pytest.fixture(params=PAIRS, ids="-to-".join)
+def pair(request: Any, fleet: Fleet) -> Iterator[Pair]:
+    """A producer and a worker of ``fleet``, at least one of them Python; nothing may stop or restart the worker."""
+    pair = Pair(fleet, *request.param)
+    pair.check_worker()
+    yield pair
+    pair.check_worker()
 
 
 @pytest.fixture

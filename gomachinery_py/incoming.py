@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from pathlib import PurePath
 from typing import Final
 
+from gomachinery_py.errors import SignatureError
 from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.wire.model import Signature
 
@@ -24,6 +25,7 @@ __all__ = [
     "MAX_TEXT",
     "brief",
     "brief_error",
+    "check_body",
     "clipped",
     "error_text",
     "reject_reason",
@@ -104,6 +106,16 @@ def _name_reason(
     if signature.routing_key and signature.routing_key not in queues and is_reserved(signature.routing_key):
         return f"RoutingKey {brief(signature.routing_key)!r} is the name of a key that is no queue"
     return None
+
+
+def check_body(signature: Signature, body: bytes) -> bytes:
+    """Refuse an encoded signature that no worker of ours would take; returns ``body``. Raises SignatureError."""
+    if len(body) > MAX_BODY_BYTES:
+        raise SignatureError(
+            f"task {brief(signature.name)} has {len(body)} bytes, {MAX_BODY_BYTES} at most may be sent; "
+            "store the data elsewhere and send where it is"
+        )
+    return body
 
 
 def brief(text: str, limit: int = 120) -> str:

@@ -7,13 +7,20 @@ refuses on arrival is in ``incoming.py``. Go sources: ``v2/tasks/signature.go``,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Literal
 
 from gomachinery_py.calls import reflected_name
 from gomachinery_py.errors import SignatureError
-from gomachinery_py.incoming import MAX_ARGUMENTS, MAX_BODY_BYTES, MAX_RETRY_TIMEOUT, brief
+from gomachinery_py.incoming import (
+    MAX_ARGUMENTS,
+    MAX_BODY_BYTES,
+    MAX_RETRY_TIMEOUT,
+    MAX_SIGNATURES,
+    brief,
+    check_body,
+)
 from gomachinery_py.outgoing_fields import MAX_NESTING, MAX_RETRIES, FieldChecks, Limits
 from gomachinery_py.wire.model import Signature
 
@@ -26,21 +33,9 @@ __all__ = [
     "MAX_SIGNATURES",
     "Limits",
     "check_body",
+    "check_members",
     "check_signature",
 ]
-
-MAX_SIGNATURES: Final = 10_000
-"""Signatures in one task, callbacks of callbacks included."""
-
-
-def check_body(signature: Signature, body: bytes) -> bytes:
-    """Refuse an encoded signature that is too large; returns ``body``. Raises SignatureError."""
-    if len(body) > MAX_BODY_BYTES:
-        raise SignatureError(
-            f"task {brief(signature.name)} has {len(body)} bytes, {MAX_BODY_BYTES} at most may be sent; "
-            "store the data elsewhere and send where it is"
-        )
-    return body
 
 
 def check_signature(signature: Signature, limits: Limits, *, in_group: bool = False) -> Signature:
@@ -50,6 +45,36 @@ def check_signature(signature: Signature, limits: Limits, *, in_group: bool = Fa
     a type that Machinery has not), TypeError or ValueError, each naming the task and the field.
     """
     return _Walk(limits, in_group).copied(signature)
+
+
+def check_members(group_uuid: str, members: Sequence[Signature]) -> None:
+    """Whether these checked members still are one group: each must find the group, and none may overwrite it.
+
+    A Go worker stops when a chord's group is not where its members say. Raises SignatureError.
+    """
+    taken = {group_uuid}
+    for member in members:
+        where = f"task {brief(member.name)}"
+        if member.group_uuid != group_uuid or member.group_task_count != len(members):
+            raise SignatureError(
+                f"{where}: group_uuid or group_task_count is no longer what the group has; make a new group"
+            )
+        if member.uuid and member.uuid in taken:
+            raise SignatureError(f"{where}: uuid {brief(member.uuid)!r} is in the group already; give it another UUID")
+        taken.add(member.uuid)
+    taken.discard("")
+    callbacks = list(members)
+    for task in callbacks:
+        below = [*(task.on_success or ()), *(task.on_error or ())]
+        if task.chord_callback is not None:
+            below.append(task.chord_callback)
+        for callback in below:
+            if callback.uuid in taken:
+                raise SignatureError(
+                    f"task {brief(callback.name)}: uuid {brief(callback.uuid)!r} is that of the group or a member, "
+                    "which its state would overwrite; give it another UUID"
+                )
+        callbacks += below
 
 
 Role = Literal["root", "OnSuccess", "OnError", "ChordCallback"]

@@ -35,6 +35,7 @@ class Limits:
     Args:
         reserved: names of queues and keys that no UUID may be.
         is_reserved: the same as a question, for names by pattern.
+        keys: those of ``reserved`` that are no queues.
         results_expire_in: seconds that group members' states are kept.
         now_ns: unix nanoseconds.
         broker_is_amqp: header values must be text, or a Go worker's retry fails and the task is lost.
@@ -42,6 +43,7 @@ class Limits:
 
     reserved: frozenset[str] = frozenset()
     is_reserved: Callable[[str], bool] = _nothing_reserved
+    keys: frozenset[str] = frozenset()
     results_expire_in: int = 3600
     broker_is_sqs: bool = False
     broker_is_amqp: bool = False
@@ -105,6 +107,9 @@ class FieldChecks:
                 )
             if value:
                 seen.setdefault(value, brief(self.signature.name))
+        queue = self.signature.routing_key
+        if queue and (queue in self.limits.keys or self.limits.is_reserved(queue)):
+            raise SignatureError(f"{self.where}: routing_key {brief(queue)!r} is a key that is no queue")
         if self.signature.uuid and self.signature.uuid == self.signature.group_uuid:
             raise SignatureError(f"{self.where}: uuid and group_uuid must differ; each is a key of its own")
 

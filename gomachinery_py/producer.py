@@ -94,6 +94,8 @@ class Producer:
             self.prepare(member)
             if member.chord_callback is not None and member.chord_callback.headers is None:
                 member.chord_callback.headers = {}
+        # Encoded first: what cannot be sent is found before anything is stored.
+        published = [self.broker.publish_commands(member) for member in members] if self.fused else []
         meta = self.backend.new_group(group_uuid, [member.uuid for member in members])
         stored = self.backend.group_commands(meta)
         for batch in _batches(members):
@@ -102,9 +104,8 @@ class Producer:
             await self.backend.port.execute_many(stored)
             stored = []
         if self.fused:
-            for batch in _batches(members):
-                published = [command for member in batch for command in self.broker.publish_commands(member)]
-                await self.broker.port.execute_many(published, atomic=True)
+            for commands in _batches(published):
+                await self.broker.port.execute_many([command for some in commands for command in some], atomic=True)
         else:
             for member in members:
                 await self.broker.publish(member)

@@ -18,7 +18,7 @@ from gomachinery_py.effects import Clock, SystemClock, arun
 from gomachinery_py.engine import Engine, Handlers
 from gomachinery_py.errors import ConfigError, SignatureError, WireError
 from gomachinery_py.incoming import brief
-from gomachinery_py.outgoing import Limits, check_signature
+from gomachinery_py.outgoing import Limits, check_members, check_signature
 from gomachinery_py.producer import Producer
 from gomachinery_py.registry import open_services
 from gomachinery_py.results import AsyncResult, ChainResult, ChordResult, GroupResult, blocking
@@ -317,6 +317,7 @@ class Server:
         return Limits(
             reserved=frozenset(self.broker.reserved_names()),
             is_reserved=self.backend.is_reserved,
+            keys=frozenset(self.broker.reserved_names()) - {self.broker.default_queue},
             results_expire_in=self.backend.results_expire_in,
             broker_is_sqs=self.broker.is_sqs,
             backend_is_null=self.backend.is_null,
@@ -350,6 +351,7 @@ class Server:
             raise ValueError("concurrency is the number of parallel publishes; 0 is without a limit")
         limits = self._limits()
         members = [check_signature(member, limits, in_group=True) for member in group.tasks]
+        check_members(group.group_uuid, members)
         await self._producer.send_group(group.group_uuid, members)
         for member, copy in zip(group.tasks, members, strict=True):
             member.uuid = copy.uuid

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import update_wrapper
@@ -55,8 +56,11 @@ class Options:
         if self.eta is not None and self.countdown is not None:
             raise SignatureError(f"task {signature.name}: give eta or countdown, not both")
         if self.countdown is not None:
-            seconds = self.countdown.total_seconds() if isinstance(self.countdown, timedelta) else self.countdown
-            signature.eta = Time.from_unix_ns(now_ns + round(seconds * 1_000_000_000))
+            signature.eta = Time.from_unix_ns(
+                now_ns + _nanoseconds(self.countdown, f"task {signature.name}: countdown")
+            )
+        if self.headers is not None and not isinstance(self.headers, Mapping):
+            raise TypeError(f"task {signature.name}: headers must be a mapping, not {type(self.headers).__name__}")
         for field, value in (
             ("eta", self.eta),
             ("retry_count", self.retries),
@@ -64,8 +68,8 @@ class Options:
             ("priority", self.priority),
             ("headers", dict(self.headers) if self.headers is not None else None),
             ("immutable", self.immutable),
-            ("on_success", _signatures(self.on_success)),
-            ("on_error", _signatures(self.on_error)),
+            ("on_success", _signatures(self.on_success, f"task {signature.name}: on_success")),
+            ("on_error", _signatures(self.on_error, f"task {signature.name}: on_error")),
             ("routing_key", self.routing_key),
             ("uuid", self.uuid),
             ("broker_message_group_id", self.message_group_id),
@@ -251,7 +255,21 @@ class Task(Generic[P, C, R]):
 _NO_OPTIONS = Options()
 
 
-def _signatures(value: Signature | Sequence[Signature] | None) -> list[Signature] | None:
+def _signatures(value: Signature | Sequence[Signature] | None, where: str) -> list[Signature] | None:
     if value is None:
         return None
-    return [value] if isinstance(value, Signature) else list(value)
+    if isinstance(value, Signature):
+        return [value]
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{where} must be a signature or a list of them, not {type(value).__name__}")
+    return list(value)
+
+
+def _nanoseconds(countdown: float | timedelta, where: str) -> int:
+    if isinstance(countdown, timedelta):
+        return countdown // timedelta(microseconds=1) * 1000
+    if isinstance(countdown, bool) or not isinstance(countdown, int | float):
+        raise TypeError(f"{where} must be seconds or a timedelta, not {type(countdown).__name__}")
+    if isinstance(countdown, float) and not math.isfinite(countdown):
+        raise ValueError(f"{where} must be a number of seconds, not {countdown}")
+    return round(countdown * 1_000_000_000)

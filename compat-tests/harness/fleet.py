@@ -32,7 +32,7 @@ Worker = GoWorker | PythonWorker
 
 @dataclass(frozen=True)
 class Pair:
-    """A producer and the worker that does what it sends; ``start`` makes further workers of the worker's kind."""
+    """A producer and the worker that does what it sends."""
 
     fleet: Fleet
     producer_kind: str
@@ -50,9 +50,11 @@ class Pair:
     def redis(self) -> RedisServer:
         return self.fleet.redis
 
-    @property
-    def sends_from_go(self) -> bool:
-        return self.producer_kind.startswith("go")
+    def check_worker(self) -> None:
+        """AssertionError unless the worker is as healthy as after its start."""
+        worker = self.worker
+        assert worker.alive, worker.failed("ended")
+        assert not isinstance(worker, GoWorker) or worker.restarts == 0, worker.failed("started over")
 
 
 class Fleet:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from gomachinery_py import Arg, Chain, Chord, Config, Group, ResultTimeout, Server, Signature, TaskFailed
+from gomachinery_py.golang.json import float32_text
 from harness.go_producer import GoTaskFailed, GoTimeout, GoValue, Sent
 from harness.python_side import python_signature
 from harness.signatures import Document
@@ -83,7 +84,7 @@ class PythonProducer:
             raise GoTimeout(str(error)) from None
         types = [stored.type for stored in self._stored(uuids[-1])]
         values = [value] if len(types) == 1 else list(value or ())
-        return [GoValue(kind, "", _as_json(item)) for kind, item in zip(types, values, strict=True)]
+        return [GoValue(kind, "", _as_json(kind, item)) for kind, item in zip(types, values, strict=True)]
 
     def _stored(self, uuid: str) -> list[Any]:
         return self.server.result(uuid).results or []
@@ -142,9 +143,13 @@ class AsyncPythonProducer(PythonProducer):
         return self._runner.run(call())
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(kind: str, value: Any) -> Any:
     """A result as ``GoValue.value`` has it."""
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if kind == "float32":
+        return float(float32_text(value))
+    return [_as_json(kind[2:], item) for item in value] if isinstance(value, list) else value
 
 
 def _told(signature: Signature) -> Document:

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
+from gomachinery_py.incoming import check_body
+from gomachinery_py.wire import encode_signature
 from gomachinery_py.wire.model import Signature
 
 __all__ = ["Broker", "Delivery", "QueueInfo"]
@@ -69,6 +71,10 @@ class Broker(ABC):
             signature.routing_key = self.default_queue
 
     # -- sending --
+
+    def encoded(self, signature: Signature) -> bytes:
+        """A signature as it is published. Raises WireError, or SignatureError when it is too large."""
+        return check_body(signature, encode_signature(signature))
 
     @abstractmethod
     def publish_commands(self, signature: Signature) -> list[Command]:

@@ -67,7 +67,7 @@ class RedisBroker(Broker):
 
     def publish_commands(self, signature: Signature) -> list[Command]:
         self.adjust_routing_key(signature)
-        body = encode_signature(signature)
+        body = self.encoded(signature)
         if signature.eta is not None:
             eta_ns = unix_ns(signature.eta)
             if eta_ns > self.clock.unix_ns():

@@ -9,6 +9,7 @@ import click
 
 from gomachinery_py.cli.errors import FAILED
 from gomachinery_py.cli.settings import connection_options, load_app, open_server
+from gomachinery_py.effects import run
 
 __all__ = ["worker"]
 
@@ -30,6 +31,7 @@ def worker(app: str, concurrency: int, queues: tuple[str, ...], tag: str, prefet
     if concurrency < 0:
         raise click.UsageError("-c is a number of tasks, 0 or more")
     server = open_server(app=load_app(app), **settings)
+    run(server.broker.check())
     running = server.worker(tag, concurrency, queues, prefetch=prefetch)
     local = [task for task in server.tasks.values() if not task.remote]
     if not local:
