@@ -14,6 +14,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import TypeVar
 
@@ -72,7 +73,9 @@ class Worker:
         self._intakes: list[Intake] = []
         self._chores: list[Chore] = []
         self._pump_thread: threading.Thread | None = None
-        self._stop_asked = threading.Event()
+        self._stop_asked = False
+        # Signal handlers may put into this at any moment; an Event could deadlock with the thread that waits for it.
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._quit_asked = False
 
     # -- handlers, by Machinery's names; each also works as a decorator --
@@ -108,8 +111,7 @@ class Worker:
         restore = self._handle_signals() if self._settings.handle_signals else []
         try:
             self.start()
-            while not self._stop_asked.wait(3600):
-                pass
+            self._wake.get()
             return self._shut_down()
         finally:
             for number, handler in restore:
@@ -147,13 +149,13 @@ class Worker:
 
     def stop(self, timeout: float | None = None) -> bool:
         """Give back what has not begun, let running tasks finish; False when they did not within ``timeout``."""
-        self._stop_asked.set()
+        self._ask_to_stop()
         return self._shut_down(timeout)
 
     def quit(self) -> None:
         """Stop at once; running tasks stay in this worker's list and are recovered by others."""
         self._quit_asked = True
-        self._stop_asked.set()
+        self._ask_to_stop()
         if self._pump is not None:
             self._pump.abort()
 
@@ -170,6 +172,10 @@ class Worker:
         self.stop()
 
     # -- parts --
+
+    def _ask_to_stop(self) -> None:
+        self._stop_asked = True
+        self._wake.put(None)
 
     def _shut_down(self, timeout: float | None = None) -> bool:
         pump, thread = self._pump, self._pump_thread
@@ -225,11 +231,11 @@ class Worker:
             return []
 
         def on_signal(number: int, _frame: FrameType | None) -> None:
-            if self._stop_asked.is_set():
+            if self._stop_asked:
                 log.warning("signal %d again: quitting at once", number)
                 self.quit()
             else:
                 log.warning("signal %d: waiting for running tasks to finish", number)
-                self._stop_asked.set()
+                self._ask_to_stop()
 
         return [(number, signal.signal(number, on_signal)) for number in (signal.SIGINT, signal.SIGTERM)]
