@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from gomachinery_py.config import Config
 from gomachinery_py.effects import Port, Request
 from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable
 from gomachinery_py.ports.redis_batch import Batch
+from gomachinery_py.ports.redis_tls import AsyncTLSConnection, TLSConnection
 from gomachinery_py.urls import RedisURL
 
 __all__ = ["RedisPort", "RedisTarget", "open_port"]
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _MAX_CONNECTIONS = 1000
+# A connection that was used so recently is taken to be alive; asking costs a system call.
+_FRESH_SECONDS = 0.05
 _NOT_ENCODABLE = (TypeError, ValueError)
 
 
@@ -56,6 +60,8 @@ class RedisTarget:
     tls_certificate: str | None = None
     tls_key: str | None = None
     tls_verify: bool = True
+    #: Whom the certificate must be for, when that is not ``host``.
+    tls_server_name: str = ""
     client_name: str | None = None
     connect_timeout: float = 15.0
     read_timeout: float = 15.0
@@ -68,7 +74,7 @@ class RedisPort(Port):
     def __init__(self, target: RedisTarget) -> None:
         self.target = target
         # Idle connections; lists are safe to share between threads. A fork and a close() leave it for another one.
-        self._idle: list[Any] = []
+        self._idle: list[tuple[Any, float]] = []
         self._pid = os.getpid()
         self._async_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.ConnectionPool] = (
             weakref.WeakKeyDictionary()
@@ -105,18 +111,20 @@ class RedisPort(Port):
             connection.disconnect()
             raise
         if idle is self._idle:
-            idle.append(connection)
+            idle.append((connection, time.monotonic()))
         else:
             connection.disconnect()
         return batch.results()
 
-    def _connected(self, idle: list[Any]) -> Any:
+    def _connected(self, idle: list[tuple[Any, float]]) -> Any:
         """A connection that works as far as can be told; one that the server has closed is opened again."""
         try:
-            connection = idle.pop()
+            connection, since = idle.pop()
         except IndexError:
             connection = self._new_connection()
             connection.connect()
+            return connection
+        if connection.is_connected and time.monotonic() - since < _FRESH_SECONDS:
             return connection
         try:
             # Nothing was asked, so anything to read is the end of the connection.
@@ -133,7 +141,7 @@ class RedisPort(Port):
         return connection
 
     def _new_connection(self) -> Any:
-        kind = self._connection_class(redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection)
+        kind = self._connection_class(redis.Connection, TLSConnection, redis.UnixDomainSocketConnection)
         options = self._options()
         del options["max_connections"]
         return kind(retry=Retry(NoBackoff(), 0), **options)
@@ -141,7 +149,7 @@ class RedisPort(Port):
     def close(self) -> None:
         idle, self._idle = self._idle, []
         if self._pid == os.getpid():
-            for connection in idle:
+            for connection, _ in idle:
                 connection.disconnect()
 
     # -- asyncio --
@@ -186,7 +194,7 @@ class RedisPort(Port):
             pool = redis.asyncio.ConnectionPool(
                 connection_class=self._connection_class(
                     redis.asyncio.Connection,
-                    redis.asyncio.SSLConnection,
+                    AsyncTLSConnection,
                     redis.asyncio.UnixDomainSocketConnection,
                 ),
                 **self._options(),
@@ -230,6 +238,7 @@ class RedisPort(Port):
                 "ssl_ca_certs": target.tls_ca,
                 "ssl_certfile": target.tls_certificate,
                 "ssl_keyfile": target.tls_key,
+                "server_name": target.tls_server_name,
             }
         return options
 
@@ -266,6 +275,7 @@ def open_port(url: RedisURL, config: Config) -> RedisPort:
             tls_certificate=(tls.cert_file or None) if tls else None,
             tls_key=(tls.key_file or None) if tls else None,
             tls_verify=not (tls and tls.insecureskipverify),
+            tls_server_name=tls.servername if tls else "",
             client_name=settings.client_name or None,
             connect_timeout=settings.connect_timeout,
             read_timeout=settings.read_timeout,

@@ -28,22 +28,22 @@ class Executor:
         self._work: SimpleQueue[tuple[Any, Callable[[], Any]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._busy = 0
-        self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def submit(self, key: Any, call: Callable[[], Any]) -> None:
-        """Run a plain call on a thread; ``done(key, value)`` follows."""
-        with self._lock:
-            self._busy += 1
-            if self._busy > len(self._threads) and len(self._threads) < self._limit:
-                thread = threading.Thread(
-                    target=self._serve, name=f"{self._name}-task-{len(self._threads)}", daemon=True
-                )
-                self._threads.append(thread)
-                thread.start()
+        """Run a plain call on a thread; ``done(key, value)`` follows, and then :meth:`returned` from the caller."""
+        self._busy += 1
+        if self._busy > len(self._threads) and len(self._threads) < self._limit:
+            thread = threading.Thread(target=self._serve, name=f"{self._name}-task-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         self._work.put((key, call))
+
+    def returned(self) -> None:
+        """A plain call that was submitted is done with; on the submitting thread, so that no lock is needed."""
+        self._busy -= 1
 
     def submit_async(self, key: Any, call: Callable[[], Any]) -> None:
         """Run a call that returns an awaitable on the event loop; ``done(key, value)`` follows."""
@@ -69,8 +69,6 @@ class Executor:
                 value = call()
             except BaseException as error:
                 value = error
-            with self._lock:
-                self._busy -= 1
             self._done(key, value)
             del item, key, call, value
 

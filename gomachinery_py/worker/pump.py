@@ -79,8 +79,9 @@ class Pump:
         self._sleepers: list[tuple[float, int, _Life]] = []
         self._order = itertools.count()
         self._lives: set[_Life] = set()
-        self._held: dict[str, set[Delivery]] = {}
-        self._held_lock = threading.Lock()
+        # Per queue; single steps on a dict are safe between threads.
+        self._held: dict[str, dict[int, Delivery]] = {}
+        self._given_back = 0
         self._draining = False
         self._aborted = False
         self.ended = threading.Event()
@@ -89,15 +90,13 @@ class Pump:
 
     def take_in(self, deliveries: Sequence[Delivery]) -> None:
         """Begin the lives of messages that were taken."""
-        with self._held_lock:
-            for delivery in deliveries:
-                self._held.setdefault(delivery.queue, set()).add(delivery)
+        for delivery in deliveries:
+            self._held.setdefault(delivery.queue, {})[id(delivery)] = delivery
         self._inbox.put(("deliveries", deliveries, None))
 
     def held_bodies(self, queue: str) -> list[bytes]:
         """The bodies of a queue's messages that are here."""
-        with self._held_lock:
-            return [delivery.body for delivery in self._held.get(queue, ())]
+        return [delivery.body for delivery in self._held.get(queue, {}).copy().values()]
 
     def drain(self) -> None:
         """Give back what has not begun, finish what runs, then end."""
@@ -123,6 +122,9 @@ class Pump:
                     self._fill_slots()
                     self._send()
                 self._hand_back_stranded()
+                if self._given_back:
+                    self._room.give_back(self._given_back)
+                    self._given_back = 0
         except BaseException:
             log.critical("the worker's driver failed and stops", exc_info=True)
             raise
@@ -161,6 +163,8 @@ class Pump:
                 self._begin(_Life(self._process(delivery), delivery))
         elif kind == "ended":
             life, invoke = what
+            if not invoke.is_async:
+                self._executor.returned()
             if invoke.holds_slot:
                 self._free_slot(life)
                 self._room.ran(self._clock.monotonic() - life.began)
@@ -252,9 +256,8 @@ class Pump:
             self._release(life.delivery)
 
     def _release(self, delivery: Delivery) -> None:
-        with self._held_lock:
-            self._held[delivery.queue].discard(delivery)
-        self._room.give_back(1)
+        del self._held[delivery.queue][id(delivery)]
+        self._given_back += 1
 
     def _failed(self, life: _Life, error: Exception) -> None:
         """A life broke in a way that nobody foresaw: the message is kept, the worker goes on."""

@@ -45,11 +45,10 @@ class Room:
             self._condition.notify()
 
     def ran(self, seconds: float) -> None:
-        """A task took so long."""
-        with self._condition:
-            self._mean_seconds += (seconds - self._mean_seconds) * 0.2
-            expected = self.concurrency * _AHEAD_SECONDS / max(self._mean_seconds, 1e-6)
-            self._ahead = min(self._ahead_limit, int(expected))
+        """A task took so long; called by one thread only."""
+        self._mean_seconds += (seconds - self._mean_seconds) * 0.2
+        expected = self.concurrency * _AHEAD_SECONDS / max(self._mean_seconds, 1e-6)
+        self._ahead = min(self._ahead_limit, int(expected))
 
     def too_slow(self) -> None:
         """What was taken in advance had to be given back."""
