@@ -47,6 +47,8 @@ class Server:
         default_queue: where tasks without a routing key go.
         results_expire_in: seconds that states and results are kept; 0 is Machinery's hour.
         crash_safe: False takes tasks as Go does, off the queue before they ran: lost when the worker dies.
+        lease: seconds without a sign of life after which a worker's tasks are given to others; the same for all
+            Python workers of a queue.
 
     Raises ConfigError for a URL that no service has, MissingExtra for a client that is not installed. Nothing is
     connected before it is needed.
@@ -61,13 +63,17 @@ class Server:
         default_queue: str | None = None,
         results_expire_in: int | None = None,
         crash_safe: bool = True,
+        lease: float = 30.0,
         clock: Clock | None = None,
     ) -> None:
         self.config = _configuration(broker, result_backend, lock, default_queue, results_expire_in)
         self.clock = clock or SystemClock()
         #: Every declared task by name, remote ones included.
         self.tasks: dict[str, Task[Any, Any, Any]] = {}
+        if lease < 2:
+            raise ConfigError("lease is in seconds, 2 at least: a shorter one would give away tasks that still run")
         self._crash_safe = crash_safe
+        self._lease = lease
         self._pre_publish: Callable[[Signature], object] | None = None
         self._open()
 
@@ -75,6 +81,7 @@ class Server:
         self._services = open_services(self.config, self.clock, crash_safe=self._crash_safe)
         self.broker = self._services.broker
         self.backend = self._services.backend
+        self.broker.lease = self._lease
         self._producer = Producer(self.broker, self.backend, lambda: self._pre_publish)
         if isinstance(self.broker, EagerBroker):
             self.broker.assign(self._engine(Handlers()).process)
@@ -269,6 +276,8 @@ class Server:
             prefetch=prefetch,
             poll=min(max(redis.normal_tasks_poll_period / 1000, 0.1), 1.0),
             delayed_poll=(redis.delayed_tasks_poll_period or 500) / 1000,
+            heartbeat=min(5.0, self._lease / 6),
+            recovery=min(5.0, self._lease / 6),
             handle_signals=not self.config.no_unix_signals,
         )
         return Worker(self._engine, self.clock, settings)

@@ -52,6 +52,8 @@ class Broker(ABC):
     default_queue: str
     #: FIFO groups, deletion on error and the like exist only on SQS.
     is_sqs = False
+    #: Seconds without a sign of life after which a worker counts as dead, where the broker keeps track of workers.
+    lease = 30.0
     #: Tasks run inside the send (Go: the eager broker).
     is_eager = False
 

@@ -47,13 +47,11 @@ class RedisBroker(Broker):
         *,
         delayed_key: str = names.DELAYED_TASKS_KEY,
         crash_safe: bool = True,
-        lease: float = 30.0,
         attempts_allowed: int = 3,
     ) -> None:
         super().__init__(port, clock, default_queue)
         self.delayed_key = delayed_key
         self.crash_safe = crash_safe
-        self.lease = lease
         self.attempts_allowed = attempts_allowed
         # Queues that callbacks go to; what has been a list once is not looked at again.
         self._known_queues: set[str] = set()
