@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -153,6 +152,12 @@ WRONG_ARGUMENTS: list[tuple[str, Any]] = [
 ]
 
 
+def stored_failure(redis: RedisServer, uuid: str) -> str:
+    """The text of a task, once it has failed."""
+    wait_until(lambda: b'"FAILURE"' in (redis.client.get(uuid) or b""), 30, f"{uuid} failed")
+    return str(json.loads(redis.client.get(uuid))["Error"])
+
+
 @pytest.fixture(scope="module")
 def go_texts(fleet: Fleet) -> list[str]:
     """What a Go worker stores for each of WRONG_ARGUMENTS; each needs a new one, which is no use any more then."""
@@ -162,8 +167,7 @@ def go_texts(fleet: Fleet) -> list[str]:
             uuid = f"task_wrong_{number}"
             push(fleet.redis.client, "wrong", signature("noop", argument, UUID=uuid, RoutingKey="wrong"))
             fleet.start_worker("go-v1", stack, queue="wrong", concurrency=1)
-            wait_until(lambda uuid=uuid: b'"FAILURE"' in (fleet.redis.client.get(uuid) or b""), 30, uuid)
-            texts.append(json.loads(fleet.redis.client.get(uuid))["Error"])
+            texts.append(stored_failure(fleet.redis, uuid))
     return texts
 
 
@@ -202,7 +206,7 @@ def test_retries(pair: Pair) -> None:
 
     assert values(producer, later) == [4]
     assert values(producer, recovered) == [2]
-    with pytest.raises(GoTaskFailed, match="^failure 2$"):
+    with pytest.raises(GoTaskFailed, match=r"^failure 2$"):
         producer.get(exhausted)
 
 
@@ -286,5 +290,3 @@ def test_each_lists_what_the_other_has_sent(face: str, version: str, fleet: Flee
     for reader in (go, python):
         assert listed(reader.pending(queue)) == [(uuid, arguments) for uuid in waiting]
         assert sorted(listed(reader.delayed())) == sorted((uuid, arguments) for uuid in late)
-
-

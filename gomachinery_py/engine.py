@@ -35,6 +35,7 @@ from gomachinery_py.producer import Producer
 from gomachinery_py.wire import decode_signature, encode_signature
 from gomachinery_py.wire.model import (
     FAILURE,
+    PENDING,
     RECEIVED,
     RETRY,
     STARTED,
@@ -117,14 +118,14 @@ class Engine:
             await self._bury(delivery, f"cannot be decoded: {error}")
             return
         task = self.tasks.get(signature.name)
+        reason = reject_reason(signature, delivery.body, self._is_reserved, self.queues, is_ours=task is not None)
+        if reason is not None:
+            await self._bury(delivery, reason)
+            return
         if task is None:
             await self._unregistered(delivery, signature)
             return
         self.on_seen(delivery, True)
-        reason = reject_reason(signature, delivery.body, self._is_reserved, self.queues)
-        if reason is not None:
-            await self._bury(delivery, reason)
-            return
         try:
             await self._run(delivery, signature, task)
         except WrongKeyType as error:
@@ -276,7 +277,9 @@ class Engine:
             group = brief(signature.group_uuid)
             await self._bury(delivery, f"it has run, but its chord cannot fire: group {group} {problem}")
             return
-        if snapshot is None or snapshot.completed != signature.group_task_count or snapshot.meta.chord_triggered:
+        triggered = snapshot is not None and snapshot.meta.chord_triggered
+        died_between = triggered and await self._callback_may_be_missing(delivery, signature)
+        if snapshot is None or snapshot.completed != signature.group_task_count or (triggered and not died_between):
             await self.broker.settle(delivery)
             return
         callback = self._chord_callback(signature, snapshot)
@@ -284,10 +287,20 @@ class Engine:
         if self.producer.fused:
             await self._trigger_fused(delivery, snapshot, sends)
             return
-        if await self.backend.trigger_chord(snapshot):
+        if died_between or await self.backend.trigger_chord(snapshot):
             for send in sends:
                 await self.producer.send_task(send)
         await self.broker.settle(delivery)
+
+    async def _callback_may_be_missing(self, delivery: Delivery, signature: Signature) -> bool:
+        """Whether a worker died after it had marked the chord and before its callback was surely published.
+
+        Where both are one step that cannot be. Elsewhere the callback is sent again unless it has begun.
+        """
+        if self.producer.fused or not delivery.attempts or signature.chord_callback is None:
+            return False
+        callback = await self.backend.origin(signature.chord_callback.uuid)
+        return callback.state in ("", PENDING)
 
     async def _trigger_fused(self, delivery: Delivery, snapshot: GroupSnapshot, sends: Sequence[Signature]) -> None:
         absent, equals = self.backend.trigger_guards(snapshot)

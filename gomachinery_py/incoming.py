@@ -47,12 +47,15 @@ def reject_reason(
     body: bytes,
     is_reserved: Callable[[str], bool],
     queues: Collection[str] = (),
+    *,
+    is_ours: bool = True,
 ) -> str | None:
     """Why this task may not run, or None when it may.
 
-    ``is_reserved`` knows the keys that are no queues, ``queues`` the queues in use.
+    ``is_reserved`` knows the keys that are no queues, ``queues`` the queues in use. What is not ours to run may be of
+    any size, but is not handed on when it would harm whoever runs it.
     """
-    if len(body) > MAX_BODY_BYTES:
+    if is_ours and len(body) > MAX_BODY_BYTES:
         return f"{len(body)} bytes are more than the {MAX_BODY_BYTES} that a task may have"
     if not signature.name:
         return "it names no task"
@@ -66,20 +69,21 @@ def reject_reason(
                 family.append(callback)
             if member.chord_callback is not None:
                 family.append(member.chord_callback)
-            if len(family) > MAX_SIGNATURES:
+            if is_ours and len(family) > MAX_SIGNATURES:
                 return f"more than {MAX_SIGNATURES} tasks hang on it"
     routing_keys = {member.routing_key for member in family if member.routing_key}
     groups = {member.group_uuid for member in family if member.group_uuid}
     for member in family:
-        reason = _own_reason(member) or _name_reason(member, is_reserved, queues, routing_keys, groups)
+        if is_ours and member.args is not None and len(member.args) > MAX_ARGUMENTS:
+            reason: str | None = f"{len(member.args)} arguments are more than the {MAX_ARGUMENTS} that a task may have"
+        else:
+            reason = _own_reason(member) or _name_reason(member, is_reserved, queues, routing_keys, groups)
         if reason is not None:
             return reason if member is signature else f"callback {brief(member.name)!r}: {reason}"
     return None
 
 
 def _own_reason(signature: Signature) -> str | None:
-    if signature.args is not None and len(signature.args) > MAX_ARGUMENTS:
-        return f"{len(signature.args)} arguments are more than the {MAX_ARGUMENTS} that a task may have"
     if not 0 <= signature.retry_timeout <= MAX_RETRY_TIMEOUT:
         return f"RetryTimeout {signature.retry_timeout} is not between 0 and {MAX_RETRY_TIMEOUT} seconds"
     eta = signature.eta

@@ -43,6 +43,7 @@ class Producer:
         self._pre_publish = pre_publish
         #: One Redis for both: PENDING and the push are one step.
         self.fused = broker.can_fuse(backend.port)
+        broker.sees_states = self.fused
 
     def prepare(self, signature: Signature) -> Signature:
         """Fill what ``SendTask`` fills: a missing UUID, nil Headers."""

@@ -11,10 +11,10 @@ from typing import IO, Any
 
 from gobuild import binary
 
-__all__ = ["DECODING_FAILED", "ENCODING_FAILED", "VERSIONS", "WRITTEN", "Answer", "Codec"]
+__all__ = ["DECODING_FAILED", "ENCODING_FAILED", "SYNTAX_FAILED", "VERSIONS", "WRITTEN", "Answer", "Codec"]
 
 VERSIONS = ("v1", "v2")
-WRITTEN, DECODING_FAILED, ENCODING_FAILED = "=", "!", "?"
+WRITTEN, DECODING_FAILED, SYNTAX_FAILED, ENCODING_FAILED = "=", "!", "^", "?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,10 @@ class RedisServer:
         password: what ``requirepass`` gets; empty for none.
         user: name and password of an ACL user, who may do everything; the default user is then switched off.
         unix_socket: listen on a unix socket as well.
-        tls: speak TLS only, with a certificate for 127.0.0.1 in ``ca_file``.
+        tls: speak TLS only, with a certificate for 127.0.0.1 in ``ca_file``; its key is beside it in ``key_file``.
+        tls_name: whom the certificate is for, if not for 127.0.0.1.
+        tls_clients: clients must show a certificate too; this server's own is one.
+        append_only: every write is on disk before it is answered, so that it outlives ``stop`` and ``start``.
     """
 
     def __init__(
@@ -40,14 +43,23 @@ class RedisServer:
         user: tuple[str, str] | None = None,
         unix_socket: bool = False,
         tls: bool = False,
+        tls_name: str = "IP:127.0.0.1,DNS:localhost",
+        tls_clients: bool = False,
+        append_only: bool = False,
     ) -> None:
         self.directory = directory
         self.password = password
         self.user = user
         self.tls = tls
+        self.tls_name = tls_name
+        self.tls_clients = tls_clients
+        self.append_only = append_only
         self.port = 0
         self.socket_path = directory / "redis.sock" if unix_socket else None
-        self.ca_file = make_certificate(directory)[0] if tls else None
+        self.ca_file: Path | None = None
+        self.key_file: Path | None = None
+        if tls:
+            self.ca_file, self.key_file = make_certificate(directory, tls_name)
         self._client: redis.Redis | None = None
         self._process: Process | None = None
         self.start()
@@ -73,7 +85,8 @@ class RedisServer:
 
     def _arguments(self) -> list[str]:
         port = ["--port", "0", "--tls-port", str(self.port)] if self.tls else ["--port", str(self.port)]
-        arguments = [*port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        arguments = [*port, "--bind", "127.0.0.1", "--save", ""]
+        arguments += ["--appendonly", "yes", "--appendfsync", "always"] if self.append_only else ["--appendonly", "no"]
         arguments += ["--dir", str(self.directory), "--loglevel", "warning"]
         if self.password:
             arguments += ["--requirepass", self.password]
@@ -84,9 +97,9 @@ class RedisServer:
         if self.socket_path:
             arguments += ["--unixsocket", str(self.socket_path)]
         if self.tls:
-            certificate, key = make_certificate(self.directory)
-            arguments += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
-            arguments += ["--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no"]
+            arguments += ["--tls-cert-file", str(self.ca_file), "--tls-key-file", str(self.key_file)]
+            arguments += ["--tls-ca-cert-file", str(self.ca_file)]
+            arguments += ["--tls-auth-clients", "yes" if self.tls_clients else "no"]
         return arguments
 
     def _answers(self, process: Process) -> bool:
@@ -122,6 +135,9 @@ class RedisServer:
         options: dict[str, Any] = {}
         if self.tls:
             options = {"ssl": True, "ssl_ca_certs": str(self.ca_file), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+            options |= {"ssl_check_hostname": False}
+            if self.tls_clients:
+                options |= {"ssl_certfile": str(self.ca_file), "ssl_keyfile": str(self.key_file)}
         name, password = self.user if self.user else (None, self.password or None)
         return redis.Redis("127.0.0.1", self.port, db, username=name, password=password, **options)
 
@@ -145,7 +161,7 @@ class RedisServer:
         self.client.flushall()
 
     def stop(self) -> None:
-        """Stop it at once; nothing is kept. ``start`` brings it back, empty, on the same port."""
+        """Stop it at once, as a crash does. ``start`` brings it back on the same port, empty unless append-only."""
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -162,8 +178,8 @@ def free_port() -> int:
         return port
 
 
-def make_certificate(directory: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that is its own authority, and its key; made once per directory."""
+def make_certificate(directory: Path, names: str) -> tuple[Path, Path]:
+    """A certificate that is its own authority, and its key; made once per directory. ``names`` as OpenSSL has it."""
     certificate, key = directory / "certificate.pem", directory / "key.pem"
     if not certificate.exists():
         executable = shutil.which("openssl")
@@ -171,7 +187,7 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
             raise RuntimeError(MISSING.format("openssl", "openssl"))
         command = [executable, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
         command += ["-nodes", "-days", "2", "-subj", "/CN=gomachinery-py tests"]
-        command += ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+        command += ["-addext", f"subjectAltName={names}"]
         command += ["-keyout", str(key), "-out", str(certificate)]
         subprocess.run(command, check=True, capture_output=True, timeout=30)
     return certificate, key

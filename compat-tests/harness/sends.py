@@ -22,7 +22,7 @@ from gomachinery_py import Arg, Chain, Chord, Group, Server, Signature, types
 from gomachinery_py.golang.json import Number
 from gomachinery_py.golang.time import Time
 
-__all__ = ["Plan", "declare", "plans"]
+__all__ = ["REUSED", "Plan", "declare", "plans"]
 
 INTEGERS = {f"{sign}int{bits}": (sign, bits or 64) for sign in ("", "u") for bits in ("", 8, 16, 32, 64)}
 TEXTS = ["", "a", "żółw <&> \u2028\u2029", "\x00\x1f\x7f\r\n", "💥\U0010ffff", '"\\/', "5", "null"] * 3 + ["ą" * 50_000]
@@ -335,9 +335,10 @@ STUB_VALUES: dict[str, SearchStrategy[Sequence[Any]]] = {
 }
 small = _hand_made(["add", "multiply", "concat", "noop", "fail", "echo_string", "return_multiple_values"], 1)
 # Now and then a field of a member is written again after the workflow was put together.
+REUSED = "same"
 SPOILS: list[Any] = [
     *(None,) * 12,
-    *(("uuid", ""), ("uuid", "same"), ("group_uuid", "another"), ("group_uuid", ""), ("group_task_count", 7)),
+    *(("uuid", ""), ("uuid", REUSED), ("group_uuid", "another"), ("group_uuid", ""), ("group_task_count", 7)),
     *(("group_task_count", 0), ("chord_callback", None), ("chord_callback", Signature("noop")), ("name", "")),
 ]
 

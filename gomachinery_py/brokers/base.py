@@ -54,6 +54,8 @@ class Broker(ABC):
     is_sqs = False
     #: Seconds without a sign of life after which a worker counts as dead, where the broker keeps track of workers.
     lease = 30.0
+    #: States are kept on the same server; set by whoever puts broker and result store together.
+    sees_states = False
     #: Tasks run inside the send (Go: the eager broker).
     is_eager = False
 

@@ -28,7 +28,7 @@ from gomachinery_py.errors import WireError, WrongKeyType
 from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.incoming import brief
 from gomachinery_py.wire import decode_signature, encode_signature, names
-from gomachinery_py.wire.model import RECEIVED, STARTED, Signature
+from gomachinery_py.wire.model import PENDING, RETRY, Signature
 
 __all__ = ["RedisBroker"]
 
@@ -209,7 +209,9 @@ class RedisBroker(Broker):
         return recovered
 
     async def _started(self, bodies: Sequence[bytes]) -> list[bytes]:
-        """Those that a worker had begun: only they may be what killed it."""
+        """Those that a worker had begun: only they may be what killed it. All, where states are kept elsewhere."""
+        if not self.sees_states:
+            return list(bodies)
         candidates = []
         for body in bodies:
             try:
@@ -217,11 +219,11 @@ class RedisBroker(Broker):
             except WireError:
                 continue
         states = await self.port.attempt_many([("GET", uuid) for _, uuid in candidates])
-        begun = tuple(f'"State":"{state}"'.encode() for state in (RECEIVED, STARTED))
+        waiting = tuple(f'"State":"{state}"'.encode() for state in (PENDING, RETRY))
         return [
             body
             for (body, _), state in zip(candidates, states, strict=True)
-            if isinstance(state, bytes) and any(mark in state for mark in begun)
+            if isinstance(state, bytes) and not any(mark in state for mark in waiting)
         ]
 
     # -- looking --

@@ -6,10 +6,13 @@ Exit codes: 0 done or drained, 1 failed or quit at once, 2 usage or import, 3 br
 from __future__ import annotations
 
 import importlib
+import sys
+from io import TextIOWrapper
+from typing import cast
 
 import click
 
-from gomachinery_py.cli.errors import run_and_exit
+from gomachinery_py.cli.errors import debug_option, execute
 
 __all__ = ["cli", "main"]
 
@@ -38,15 +41,19 @@ class _Lazy(click.Group):
         return command
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@debug_option
 @click.version_option(package_name="gomachinery-py", prog_name="gomachinery")
-@click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
-    """The Python side of Go Machinery."""
-    ctx.obj = {"debug": debug}
+def cli() -> None:
+    """The Python side of Go Machinery.
+
+    Exit codes: 0 done or drained, 1 failed or quit at once, 2 usage or import, 3 broker unreachable.
+    """
 
 
 def main() -> None:
     """The console script."""
-    run_and_exit(cli)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal may lack a character that a result has.
+        cast(TextIOWrapper, stream).reconfigure(errors="backslashreplace")
+    sys.exit(execute(cli))

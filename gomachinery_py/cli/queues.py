@@ -7,19 +7,30 @@ from typing import Any, TypeVar
 
 import click
 
-from gomachinery_py.cli.output import print_json, printable, shown_value, signature_document
-from gomachinery_py.cli.settings import connection_options, open_server
+from gomachinery_py.brokers.base import QueueInfo
+from gomachinery_py.cli.output import message_document, message_line, print_json
+from gomachinery_py.cli.progress import progress
+from gomachinery_py.cli.settings import Settings, connection_options, log_options
+from gomachinery_py.cli.text import printable
 from gomachinery_py.effects import run
-from gomachinery_py.errors import WireError
-from gomachinery_py.golang.time import format_time
+from gomachinery_py.errors import WrongKeyType
 from gomachinery_py.server import Server
-from gomachinery_py.wire import decode_signature
 
 __all__ = ["delayed", "queue"]
 
-T = TypeVar("T")
+_Item = TypeVar("_Item", bytes, tuple[bytes, str])
 
-_PAGE = 200
+# A page begins small, because one message may have 16 MiB, and grows with messages that do not.
+_FIRST_PAGE = 8
+_LONGEST_PAGE = 500
+_PAGE_BYTES = 4 << 20
+_REVIVED_AT_ONCE = 100
+
+_limit = click.option(
+    "-n", "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many; 0 is all."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group()
@@ -32,49 +43,42 @@ def delayed() -> None:
     """Look at tasks that wait for their time."""
 
 
-def _server(settings: dict[str, Any]) -> Server:
-    level = "warning" if settings["log_level"] == "info" else settings["log_level"]
-    return open_server(**{**settings, "log_level": level})
-
-
-def _paged(page: Callable[[int, int], Coroutine[Any, Any, list[T]]], limit: int | None) -> Iterator[T]:
-    """Everything, page by page: never a whole list at once."""
-    start = 0
-    while limit is None or start < limit:
-        count = _PAGE if limit is None else min(_PAGE, limit - start)
-        items = run(page(start, count))
+def _pages(page: Callable[[int, int], Coroutine[Any, Any, list[_Item]]], limit: int) -> Iterator[_Item]:
+    """All items, or the first ``limit``, page by page: never a whole list at once."""
+    start, count = 0, _FIRST_PAGE
+    while True:
+        wanted = min(count, limit - start) if limit else count
+        items = run(page(start, wanted)) if wanted > 0 else []
         yield from items
-        start += len(items)
-        if len(items) < count:
+        if not items or len(items) < wanted:
             return
+        start += len(items)
+        size = sum(len(item if isinstance(item, bytes) else item[0]) for item in items) + 1
+        count = max(1, min(_LONGEST_PAGE, _PAGE_BYTES * len(items) // size))
 
 
-def _describe(body: bytes, as_json: bool, extra: dict[str, Any] | None = None) -> None:
-    try:
-        signature = decode_signature(body)
-    except WireError as error:
-        if as_json:
-            print_json({"undecodable": body.decode("utf-8", "replace"), "error": str(error), **(extra or {})})
-        else:
-            click.echo(f"undecodable ({error}): {printable(body.decode('utf-8', 'replace'), 100)}")
-        return
-    if as_json:
-        print_json({**signature_document(signature), **(extra or {})})
-        return
-    args = ", ".join(f"{printable(arg.type, 20)}:{shown_value(arg.value)}" for arg in signature.args or ())
-    eta = f" eta {format_time(signature.eta)}" if signature.eta is not None else ""
-    tail = f"  # {printable(extra['reason'])}" if extra and extra.get("reason") else ""
-    click.echo(f"{printable(signature.uuid)} {printable(signature.name)}({args}){eta}{tail}")
+def _existing(server: Server, name: str | None) -> QueueInfo:
+    """The queue that a command is about; raises WrongKeyType rather than touch what is something else."""
+    target = name or server.config.default_queue
+    infos = run(server.broker.queues([target]))
+    if not infos:
+        raise WrongKeyType(f"{target!r} holds something else than a queue")
+    return infos[0]
 
 
 @queue.command("ls")
 @click.argument("names", nargs=-1, metavar="[QUEUE]...")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one queue a line.")
+@_json
 @connection_options
-def queue_ls(names: tuple[str, ...], as_json: bool, **settings: Any) -> None:
-    """How many tasks wait, run and died, and how many Python workers there are; of every queue, or of those named."""
-    with _server(settings) as server:
-        infos = run(server.broker.queues(list(names)))
+@log_options("warning")
+def queue_ls(names: tuple[str, ...], as_json: bool, settings: Settings) -> None:
+    """How many tasks wait, run and died, and how many Python workers there are; of every queue, or of those named.
+
+    \b
+    --json: {"queue", "waiting", "inflight", "dead", "workers"}
+    """
+    with settings.open(backend=False) as server:
+        infos = [_existing(server, name) for name in names] or run(server.broker.queues([]))
     if as_json:
         for info in infos:
             print_json(
@@ -96,72 +100,106 @@ def queue_ls(names: tuple[str, ...], as_json: bool, **settings: Any) -> None:
 
 
 @queue.command("peek")
-@click.argument("name", required=False)
-@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="0 is all.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one task a line.")
+@click.argument("name", required=False, metavar="[QUEUE]")
+@_limit
+@_json
 @connection_options
-def queue_peek(name: str | None, limit: int, as_json: bool, **settings: Any) -> None:
-    """Show the tasks that run next; nothing is taken."""
-    with _server(settings) as server:
-        target = name or server.config.default_queue
-        for body in _paged(lambda start, count: server.broker.pending(target, start, count), limit or None):
-            _describe(body, as_json)
+@log_options("warning")
+def queue_peek(name: str | None, limit: int, as_json: bool, settings: Settings) -> None:
+    """Show the tasks that run next; nothing is taken.
+
+    \b
+    --json: {"uuid", "name", "routing_key", "eta", "args": [{"type", "value"}], "headers", "retry_count",
+    "group_uuid"}, or {"undecodable", "base64", "error"}
+    """
+    with settings.open(backend=False) as server:
+        target = _existing(server, name).name
+        for body in _pages(lambda start, count: server.broker.pending(target, start, count), limit):
+            if as_json:
+                print_json(message_document(body))
+            else:
+                click.echo(message_line(body))
 
 
 @queue.command("purge")
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="[QUEUE]")
 @click.option("--dead", is_flag=True, help="The queue's dead letters instead.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@_yes
 @connection_options
-def queue_purge(name: str | None, dead: bool, yes: bool, **settings: Any) -> None:
+@log_options("warning")
+def queue_purge(name: str | None, dead: bool, yes: bool, settings: Settings) -> None:
     """Drop all tasks that wait in a queue."""
-    with _server(settings) as server:
-        target = name or server.config.default_queue
-        run(server.broker.check())
-        what = f"the dead letters of {target!r}" if dead else f"all tasks that wait in {target!r}"
-        if not yes:
-            click.confirm(f"Drop {what}?", abort=True)
-        count = run(server.broker.purge_dead(target) if dead else server.broker.purge(target))
+    with settings.open(backend=False) as server:
+        info = _existing(server, name)
+        what, there = ("dead letters of", info.dead) if dead else ("tasks that wait in", info.waiting)
+        _confirm(f"Drop all {what} {printable(info.name)!r} ({there})?", yes)
+        count = run(server.broker.purge_dead(info.name) if dead else server.broker.purge(info.name))
     click.echo(f"{count} dropped")
 
 
 @queue.command("dead")
-@click.argument("name", required=False)
-@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="0 is all.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one message a line.")
+@click.argument("name", required=False, metavar="[QUEUE]")
+@_limit
+@_json
 @connection_options
-def queue_dead(name: str | None, limit: int, as_json: bool, **settings: Any) -> None:
-    """Show messages that could not run, with the reason of each."""
-    with _server(settings) as server:
+@log_options("warning")
+def queue_dead(name: str | None, limit: int, as_json: bool, settings: Settings) -> None:
+    """Show messages that could not run, with the reason of each, the oldest first.
+
+    \b
+    --json: as of peek, and "reason"
+    """
+    with settings.open(backend=False) as server:
         target = name or server.config.default_queue
-        for body, reason in _paged(lambda start, count: server.broker.dead(target, start, count), limit or None):
-            _describe(body, as_json, {"reason": reason})
+        for body, reason in _pages(lambda start, count: server.broker.dead(target, start, count), limit):
+            if as_json:
+                print_json({**message_document(body), "reason": reason})
+            else:
+                click.echo(message_line(body, reason))
 
 
 @queue.command("requeue")
-@click.argument("name", required=False)
+@click.argument("name", required=False, metavar="[QUEUE]")
 @click.option("-n", "--limit", default=0, show_default="all", type=click.IntRange(min=0), help="The oldest so many.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@_yes
 @connection_options
-def queue_requeue(name: str | None, limit: int, yes: bool, **settings: Any) -> None:
+@log_options("warning")
+def queue_requeue(name: str | None, limit: int, yes: bool, settings: Settings) -> None:
     """Put dead letters back on their queue, the oldest first."""
-    with _server(settings) as server:
-        target = name or server.config.default_queue
-        run(server.broker.check())
-        waiting = sum(info.dead for info in run(server.broker.queues([target])))
-        count = min(waiting, limit) if limit else waiting
-        if count and not yes:
-            click.confirm(f"Put {count} dead letters back on {target!r}?", abort=True)
-        revived = run(server.broker.revive(target, count)) if count else 0
+    with settings.open(backend=False) as server:
+        info = _existing(server, name)
+        count = min(info.dead, limit) if limit else info.dead
+        if count:
+            _confirm(f"Put dead letters back on {printable(info.name)!r} ({count})?", yes)
+        revived = 0
+        with progress(f"putting back {count} dead letters"):
+            while revived < count:
+                some = run(server.broker.revive(info.name, min(count - revived, _REVIVED_AT_ONCE)))
+                if not some:
+                    break
+                revived += some
     click.echo(f"{revived} put back")
 
 
 @delayed.command("ls")
-@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="0 is all.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, one task a line.")
+@_limit
+@_json
 @connection_options
-def delayed_ls(limit: int, as_json: bool, **settings: Any) -> None:
-    """Show tasks that wait for their time, the earliest first."""
-    with _server(settings) as server:
-        for body in _paged(server.broker.delayed, limit or None):
-            _describe(body, as_json)
+@log_options("warning")
+def delayed_ls(limit: int, as_json: bool, settings: Settings) -> None:
+    """Show tasks that wait for their time, the earliest first.
+
+    \b
+    --json: as of "queue peek"
+    """
+    with settings.open(backend=False) as server:
+        for body in _pages(server.broker.delayed, limit):
+            if as_json:
+                print_json(message_document(body))
+            else:
+                click.echo(message_line(body))
+
+
+def _confirm(question: str, yes: bool) -> None:
+    if not yes:
+        click.confirm(question, abort=True, err=True)

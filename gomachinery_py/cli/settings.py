@@ -2,114 +2,205 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from gomachinery_py.cli.errors import debug_option
 from gomachinery_py.cli.logs import set_up_logging
 from gomachinery_py.config import Config, merge
+from gomachinery_py.effects import run
+from gomachinery_py.errors import ConfigError, ServiceUnavailable
 from gomachinery_py.server import Server
 
-__all__ = ["connection_options", "load_app", "open_server"]
+__all__ = ["Settings", "connection_options", "load_app", "log_options"]
 
 log = logging.getLogger(__name__)
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-# An unreachable service is reported within this time.
-_CONNECT_SECONDS = 2
+# An unreachable service is reported within two seconds, the start of Python included.
+_REACH_SECONDS = 1.4
 
 
-def connection_options(function: F) -> F:
-    """The options that every command which talks to a service has."""
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the options said."""
+
+    config_file: Path | None
+    broker: str | None
+    result_backend: str | None
+    default_queue: str | None
+    strict: bool
+
+    def open(self, app: Server | None = None, *, broker: bool = True, backend: bool = True) -> Server:
+        """The server of a command, configured by all that was given.
+
+        Args:
+            app: the server to configure; a new one unless given.
+            broker: whether the broker must be reachable.
+            backend: whether the result store must be reachable.
+
+        Raises ServiceUnavailable within two seconds, ConfigError, MissingExtra, click.ClickException.
+        """
+        server = self._configured(app)
+        if server.broker.is_eager:
+            raise ConfigError(
+                "the eager broker runs tasks inside the process that sends them, so there is nothing to see or do "
+                "from here: give another --broker"
+            )
+        checks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
+        if backend:
+            checks[server.config.result_backend] = server.backend.check
+        if broker:
+            checks[server.config.broker] = server.broker.check
+        for url, check in checks.items():
+            _reach(check, str(url))
+        return server
+
+    def _configured(self, app: Server | None) -> Server:
+        flags = Config.of(broker=self.broker, result_backend=self.result_backend, default_queue=self.default_queue)
+        file = Config.from_yaml(self.config_file, strict=self.strict) if self.config_file else None
+        environment = Config.from_env()
+        config = merge(flags, file, app.config if app else None, environment)
+        given = config.names_given()
+        if "broker" not in given:
+            raise click.ClickException("no broker is given: use --broker, --config, or the environment variable BROKER")
+        weaker = (file, app.config if app else None, environment)
+        if "result_backend" not in given or (self.broker and not self.result_backend and _follows_broker(*weaker)):
+            config.result_backend = config.broker
+        for warning in config.warnings:
+            log.warning("%s", warning)
+        if app is None:
+            return Server(config)
+        app.configure(config)
+        return app
+
+
+def _follows_broker(*layers: Config | None) -> bool:
+    """Whether the result store that a weaker layer names is only its broker again."""
+    for config in layers:
+        if config is not None and "result_backend" in config.names_given():
+            return config.result_backend == config.broker
+    return True
+
+
+def _reach(check: Callable[[], Coroutine[Any, Any, None]], url: str) -> None:
+    """Raise ServiceUnavailable unless ``check`` succeeds soon, whatever it is that waits: a name, a login, a reply."""
+    outcome: list[Exception | None] = []
+
+    def attempt() -> None:
+        try:
+            run(check())
+            outcome.append(None)
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=attempt, name="reach", daemon=True)
+    thread.start()
+    thread.join(_REACH_SECONDS)
+    if not outcome:
+        raise ServiceUnavailable(
+            f"cannot reach {url}: no answer for {_REACH_SECONDS} s. Is it running, is the URL right?"
+        )
+    if outcome[0] is not None:
+        raise outcome[0]
+
+
+def connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that talks to a service; the command gets them as ``settings``."""
+
+    @functools.wraps(function)
+    def command(
+        *args: Any,
+        config_file: Path | None,
+        broker: str | None,
+        result_backend: str | None,
+        default_queue: str | None,
+        strict: bool,
+        **kwargs: Any,
+    ) -> Any:
+        settings = Settings(config_file, broker, result_backend, default_queue, strict)
+        return function(*args, settings=settings, **kwargs)
+
     for option in (
-        click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Format of log lines."),
-        click.option(
-            "--log-level",
-            type=click.Choice(["debug", "info", "warning", "error"]),
-            default="info",
-            show_default=True,
-        ),
         click.option("--strict", is_flag=True, help="Refuse unknown keys in the configuration file."),
-        click.option("--default-queue", help="Queue of tasks without a routing key."),
-        click.option("--result-backend", help="URL of the result store; the broker's own by default."),
-        click.option("--broker", help="URL of the broker."),
+        click.option("--default-queue", metavar="QUEUE", help="Queue of tasks without a routing key."),
+        click.option("--result-backend", metavar="URL", help="The result store; the broker by default."),
+        click.option("--broker", metavar="URL", help="The broker."),
         click.option(
             "--config",
             "config_file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Machinery's YAML file.",
+            help="Machinery's YAML file; a Go service's own can be used.",
         ),
     ):
-        function = option(function)
-    return function
+        command = option(command)
+    return command
+
+
+def log_options(level: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--log-level``, ``--log-format`` and ``--debug``; logging is set up before the command runs."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def command(*args: Any, log_level: str, log_format: str, **kwargs: Any) -> Any:
+            set_up_logging(log_level, log_format)
+            return function(*args, **kwargs)
+
+        for option in (
+            debug_option,
+            click.option(
+                "--log-format",
+                type=click.Choice(["text", "json"]),
+                default="text",
+                show_default=True,
+                help="Of log lines, which go to standard error.",
+            ),
+            click.option(
+                "--log-level",
+                type=click.Choice(["debug", "info", "warning", "error"]),
+                default=level,
+                show_default=True,
+                help="The least that is logged.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def load_app(path: str) -> Server:
-    """The server that ``module:attribute`` names; the working directory can be imported from."""
+    """The server that ``module:attribute`` names; the working directory can be imported from.
+
+    Raises click.ClickException.
+    """
     module_name, colon, attribute = path.partition(":")
     if not colon or not module_name or not attribute:
-        raise click.UsageError(f"{path!r} names no server: write MODULE:SERVER, for instance app:server")
+        raise click.ClickException(f"{path!r} names no server: write MODULE:SERVER, for instance app:server")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise click.UsageError(f"there is no module {module_name!r} here or on the Python path") from error
-        raise click.UsageError(f"importing {module_name} failed: {error}") from error
-    except Exception as error:
-        raise click.UsageError(f"importing {module_name} failed: {type(error).__name__}: {error}") from error
-    server = getattr(module, attribute, None)
+            raise click.ClickException(f"there is no module {module_name!r} here or on the Python path") from error
+        raise click.ClickException(f"importing {module_name} failed: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise click.ClickException(f"importing {module_name} failed: {type(error).__name__}: {error}") from error
+    server: Any = module
+    for part in attribute.split("."):
+        server = getattr(server, part, None)
     if not isinstance(server, Server):
         found = "has no attribute" if server is None else "has something else under the name"
         servers = [name for name, value in vars(module).items() if isinstance(value, Server)]
         hint = f"; it has the server {servers[0]!r}" if servers else ""
-        raise click.UsageError(f"module {module_name} {found} {attribute!r}{hint}")
+        raise click.ClickException(f"module {module_name} {found} {attribute!r}{hint}")
     return server
-
-
-def open_server(
-    *,
-    app: Server | None = None,
-    config_file: Path | None = None,
-    broker: str | None = None,
-    result_backend: str | None = None,
-    default_queue: str | None = None,
-    strict: bool = False,
-    log_level: str = "info",
-    log_format: str = "text",
-) -> Server:
-    """The server of a command, configured by all that was given."""
-    set_up_logging(log_level, log_format)
-    flags = Config.of(broker=broker, result_backend=result_backend, default_queue=default_queue)
-    file = Config.from_yaml(config_file, strict=strict) if config_file else None
-    environment = Config.from_env()
-    layers = (flags, file, app.config if app else None, environment)
-    config = merge(*layers)
-    given = config.names_given()
-    if "broker" not in given:
-        raise click.UsageError("no broker is given: use --broker, --config, or the environment variable BROKER")
-    if "result_backend" not in given or (broker and not result_backend and _same_as_broker(file, app, environment)):
-        config.result_backend = config.broker
-    for warning in config.warnings:
-        log.warning("%s", warning)
-    config.redis.connect_timeout = min(config.redis.connect_timeout or _CONNECT_SECONDS, _CONNECT_SECONDS)
-    if app is None:
-        return Server(config)
-    app.configure(config)
-    return app
-
-
-def _same_as_broker(*layers: Any) -> bool:
-    """Whether the result store that a weaker layer names is only its broker again."""
-    configs = [layer.config if isinstance(layer, Server) else layer for layer in layers]
-    for config in configs:
-        if config is not None and "result_backend" in config.names_given():
-            return config.result_backend == config.broker
-    return True

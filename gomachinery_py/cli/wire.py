@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import BinaryIO
 
 import click
 
+from gomachinery_py.cli.errors import debug_option
+from gomachinery_py.cli.output import indented
+from gomachinery_py.cli.text import json_safe
+from gomachinery_py.golang.json import parse
 from gomachinery_py.wire import (
     decode_group_meta,
     decode_signature,
@@ -32,14 +34,18 @@ def wire() -> None:
     type=click.Choice(["auto", "signature", "state", "group"]),
     default="auto",
     show_default=True,
-    help="What the message is; by default its first field tells.",
+    help="What the message is; auto looks at the names of its fields.",
 )
-@click.option("--pretty", is_flag=True, help="Indent; no longer what Go writes.")
+@click.option("--pretty", is_flag=True, help="Over several lines, and safe for a terminal; no longer what Go writes.")
+@debug_option
 def wire_fmt(file: BinaryIO, kind: str, pretty: bool) -> None:
-    """Print a message as Go would write it. Exit code 1 when Go could not read it."""
-    data: bytes = file.read()
+    """Print the message in FILE, or on standard input, as Go would write it.
+
+    Exit code 1, with the reason and the offset, when Go could not read it.
+    """
+    data = file.read()
     if kind == "auto":
-        kind = "state" if b'"TaskUUID"' in data else "group" if b'"TaskUUIDs"' in data else "signature"
+        kind = _kind(data)
     if kind == "state":
         written = encode_task_state(decode_task_state(data))
     elif kind == "group":
@@ -47,6 +53,15 @@ def wire_fmt(file: BinaryIO, kind: str, pretty: bool) -> None:
     else:
         written = encode_signature(decode_signature(data))
     if pretty:
-        click.echo(json.dumps(json.loads(written), indent=2, ensure_ascii=False))
+        click.echo("\n".join(json_safe(line) for line in indented(written.decode()).split("\n")))
     else:
-        sys.stdout.buffer.write(written + b"\n")
+        click.echo(written)
+
+
+def _kind(data: bytes) -> str:
+    document = parse(data)
+    # Go takes names in any case.
+    names = {name.lower() for name in document} if isinstance(document, dict) else set()
+    if "taskuuids" in names:
+        return "group"
+    return "state" if "taskuuid" in names else "signature"

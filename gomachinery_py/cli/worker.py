@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import click
 
 from gomachinery_py.cli.errors import FAILED
-from gomachinery_py.cli.settings import connection_options, load_app, open_server
-from gomachinery_py.effects import run
+from gomachinery_py.cli.settings import Settings, connection_options, load_app, log_options
 
 __all__ = ["worker"]
 
@@ -18,20 +16,22 @@ log = logging.getLogger(__name__)
 
 @click.command()
 @click.argument("app", metavar="APP")
-@click.option("-c", "--concurrency", default=0, show_default="twice the CPUs", help="Tasks at once.")
+@click.option(
+    "-c", "--concurrency", default=0, type=click.IntRange(min=0), show_default="twice the CPUs", help="Tasks at once."
+)
 @click.option("-q", "--queue", "queues", multiple=True, help="Consume this queue; may be given more than once.")
 @click.option("--tag", default="", help="Name of this worker in logs.")
-@click.option("--prefetch", type=click.IntRange(min=1), help="Tasks that it may hold.")
+@click.option("--prefetch", type=click.IntRange(min=1), help="Tasks that it may hold; four times as many by default.")
 @connection_options
-def worker(app: str, concurrency: int, queues: tuple[str, ...], tag: str, prefetch: int | None, **settings: Any) -> int:
+@log_options("info")
+def worker(
+    app: str, concurrency: int, queues: tuple[str, ...], tag: str, prefetch: int | None, settings: Settings
+) -> int:
     """Run tasks of APP, a server as MODULE:SERVER.
 
     The first SIGINT or SIGTERM lets running tasks finish (exit code 0), the second quits at once (1).
     """
-    if concurrency < 0:
-        raise click.UsageError("-c is a number of tasks, 0 or more")
-    server = open_server(app=load_app(app), **settings)
-    run(server.broker.check())
+    server = settings.open(load_app(app))
     running = server.worker(tag, concurrency, queues, prefetch=prefetch)
     local = [task for task in server.tasks.values() if not task.remote]
     if not local:

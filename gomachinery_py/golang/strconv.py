@@ -5,9 +5,10 @@ Go source: ``strconv/atoi.go``, ``strconv/atof.go``, and the float encoder of ``
 
 from __future__ import annotations
 
+import math
 import re
 import struct
-from decimal import Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, ROUND_UP, Context, Decimal
 from typing import Final
 
 __all__ = ["NumError", "float32_text", "float64_text", "format_float", "parse_float", "parse_int", "parse_uint"]
@@ -61,21 +62,25 @@ def parse_float(literal: str) -> float:
 
 def float64_text(number: float) -> str:
     """A float64 as ``encoding/json`` writes it. Raises ValueError for NaN and infinities, with Go's text."""
-    if number != number or number in (float("inf"), float("-inf")):
-        shown = "NaN" if number != number else "+Inf" if number > 0 else "-Inf"
-        raise ValueError(f"json: unsupported value: {shown}")
-    return _json_text(repr(number), abs(number))
+    text = repr(float(number))
+    if "e" not in text and "n" not in text:
+        return text.removesuffix(".0")
+    if text in _UNSUPPORTED:
+        raise ValueError(f"json: unsupported value: {_UNSUPPORTED[text]}")
+    return _json_text(Decimal(text), plain=1e-6 <= abs(number) < 1e21)
 
 
 def float32_text(number: float) -> str:
-    """A float32 as ``encoding/json`` writes it: the fewest digits that mean it among all float32."""
-    text = float64_text(number)
-    single = struct.unpack("f", struct.pack("f", number))[0]
-    for precision in range(9):
-        candidate = f"{single:.{precision}e}"
-        if struct.unpack("f", struct.pack("f", float(candidate)))[0] == single:
-            return _json_text(repr(float(candidate)), abs(single))
-    return text
+    """A float32 as ``encoding/json`` writes it: the fewest digits that mean it among all float32.
+
+    Raises ValueError for NaN, infinities, and what is beyond float32.
+    """
+    if not math.isfinite(number):
+        return float64_text(number)
+    single = _to_float32(number)
+    if math.isinf(single):
+        raise ValueError(f"{number!r} does not fit float32")
+    return _json_text(_shortest32(single), plain=single == 0 or _PLAIN32[0] <= abs(single) < _PLAIN32[1])
 
 
 def format_float(number: float) -> str:
@@ -83,17 +88,45 @@ def format_float(number: float) -> str:
     return float64_text(number)
 
 
-def _json_text(shortest: str, size: float) -> str:
-    """Python's shortest digits in Go's form: no ``.0``, an exponent only below 1e-6 and from 1e21."""
-    if size == 0:
-        return "-0" if shortest.startswith("-") else "0"
-    if 1e-6 <= size < 1e21:
-        if "e" not in shortest:
-            return shortest.removesuffix(".0")
-        plain = format(Decimal(shortest), "f")
-        return plain.rstrip("0").rstrip(".") if "." in plain else plain
-    mantissa, _, exponent = f"{Decimal(shortest):e}".partition("e")
+def _to_float32(number: float) -> float:
+    """The nearest float32; infinite beyond the largest."""
+    try:
+        (single,) = struct.unpack("f", struct.pack("f", number))
+    except OverflowError:
+        return math.copysign(math.inf, number)
+    return float(single)
+
+
+def _shortest32(single: float) -> Decimal:
+    """The shortest decimal that reads as this float32, and the nearest of those.
+
+    Below a power of two the next float32 is half as far away, so the nearest decimal may miss where the other side
+    does not; and there Go takes the larger of two that are equally near (``internal/strconv/ftoadbox.go``).
+    """
+    exact = Decimal(single)
+    power_of_two = math.frexp(abs(single))[0] == 0.5
+    roundings = (ROUND_HALF_UP, ROUND_DOWN, ROUND_UP) if power_of_two else (ROUND_HALF_EVEN,)
+    # Nine significant digits are enough for every float32.
+    candidates = (
+        Context(prec=digits, rounding=rounding).create_decimal(exact)
+        for digits in range(1, 10)
+        for rounding in roundings
+    )
+    return next(number for number in candidates if _to_float32(float(number)) == single)
+
+
+def _json_text(number: Decimal, *, plain: bool) -> str:
+    """A number in Go's form: without ``.0``, exponents like ``e-7`` and ``e+21``."""
+    if plain:
+        text = format(number, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    mantissa, _, exponent = f"{number:e}".partition("e")
     if "." in mantissa:
         mantissa = mantissa.rstrip("0").rstrip(".")
     power = int(exponent)
-    return f"{mantissa}e{'-' if power < 0 else '+'}{abs(power):02}".replace("e-0", "e-")
+    return f"{mantissa}e{'-' if power < 0 else '+'}{abs(power)}"
+
+
+_UNSUPPORTED: Final = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
+# Between these, Go writes a float32 without an exponent; it compares them as float32.
+_PLAIN32: Final = (_to_float32(1e-6), _to_float32(1e21))

@@ -1,300 +1,308 @@
 """Bytes to Signature, TaskState and GroupMeta, exactly as Go's ``json.Decoder`` with ``UseNumber`` fills its structs.
 
-Go source: ``encoding/json/decode.go`` (``object``, ``array``, ``literalStore``). Field names match whatever their case,
-the last duplicate wins, slices and nested structs that come twice are merged element by element, ``null`` leaves a
-scalar as it was, unknown fields are dropped, and what follows the document is ignored.
+Go source: ``encoding/json/decode.go`` (``object``, ``array``, ``literalStore``), ``fold.go``. Field names match
+whatever their case, the last duplicate wins, slices and nested structs that come twice are merged element by element,
+``null`` leaves a scalar as it was, unknown fields are dropped, and what follows the document is ignored.
 
 This is the exact path; ``fast.py`` tries a quicker one first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from gomachinery_py.errors import WireError
-from gomachinery_py.golang.json import EscapedText, Number, Pairs, parse, plain_value
-from gomachinery_py.golang.strconv import NumError, parse_int, parse_uint
+from gomachinery_py.golang.json import EscapedText, JsonSyntaxError, Members, Number, byte_offset, parse, value_text
 from gomachinery_py.golang.time import parse_time
 from gomachinery_py.wire.model import Arg, GroupMeta, Signature, TaskResult, TaskState
 
 __all__ = ["decode_group_meta_exactly", "decode_signature_exactly", "decode_task_state_exactly"]
 
-# A step of decoding: what it yields is run before it goes on, so nesting costs no Python recursion.
-Step = Generator["Step", None, None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    struct: str
     name: str
     attribute: str
     kind: str
+    """Its Go type."""
+    struct: _Struct[Any] | None
+    """What it, or each of its elements, is or points to."""
 
-
-def _fields(struct: str, table: str) -> dict[str, _Field]:
-    fields = {}
-    for row in table.split():
-        name, attribute, kind = row.split(":")
-        fields[name] = _Field(struct, name, attribute, kind)
-    return fields
-
-
-_SIGNATURE: Final = _fields(
-    "Signature",
-    """UUID:uuid:string Name:name:string RoutingKey:routing_key:string ETA:eta:*time GroupUUID:group_uuid:string
-    GroupTaskCount:group_task_count:int Args:args:[]Arg Headers:headers:map Priority:priority:uint8
-    Immutable:immutable:bool RetryCount:retry_count:int RetryTimeout:retry_timeout:int
-    OnSuccess:on_success:[]*Signature OnError:on_error:[]*Signature ChordCallback:chord_callback:*Signature
-    BrokerMessageGroupId:broker_message_group_id:string SQSReceiptHandle:sqs_receipt_handle:string
-    StopTaskDeletionOnError:stop_task_deletion_on_error:bool
-    IgnoreWhenTaskNotRegistered:ignore_when_task_not_registered:bool""",
-)
-_ARG: Final = _fields("Arg", "Name:name:string Type:type:string Value:value:any")
-_RESULT: Final = _fields("TaskResult", "Type:type:string Value:value:any")
-_TASK_STATE: Final = _fields(
-    "TaskState",
-    """TaskUUID:task_uuid:string TaskName:task_name:string State:state:string Results:results:[]*TaskResult
-    Error:error:string CreatedAt:created_at:time TTL:ttl:int""",
-)
-_GROUP_META: Final = _fields(
-    "GroupMeta",
-    """GroupUUID:group_uuid:string TaskUUIDs:task_uuids:[]string ChordTriggered:chord_triggered:bool Lock:lock:bool
-    CreatedAt:created_at:time TTL:ttl:int""",
-)
 
 # Go folds these two to ASCII letters (``foldName``); no other character beyond ASCII matches a field.
 _FOLD: Final = str.maketrans({"\u212a": "k", "\u017f": "s"})
-_FOLDED: Final = {
-    id(table): {name.lower(): field for name, field in table.items()}
-    for table in (_SIGNATURE, _ARG, _RESULT, _TASK_STATE, _GROUP_META)
-}
+
+
+class _Struct(Generic[T]):
+    """A Go struct: its name, how to make an empty one, and its fields, in rows of name, attribute and Go type."""
+
+    def __init__(
+        self, name: str, new: Callable[[], T], rows: str, inner: dict[str, _Struct[Any]] | None = None
+    ) -> None:
+        self.name = name
+        self.new = new
+        structs = {**(inner or {}), name: self}
+        self._fields: dict[str, _Field] = {}
+        for row in rows.split():
+            field, attribute, kind = row.split(":")
+            self._fields[field] = _Field(field, attribute, kind, structs.get(kind.removeprefix("[]").removeprefix("*")))
+        self._folded = {name.lower(): field for name, field in self._fields.items()}
+
+    def member(self, key: str) -> tuple[_Field, _Struct[Any] | None] | None:
+        """The field that a key names (``golang.json.Shape``)."""
+        field = self._fields.get(key)
+        if field is None:
+            folded = key.translate(_FOLD)
+            field = self._folded.get(folded.lower()) if folded.isascii() else None
+            if field is None:
+                return None
+        return field, field.struct
+
+
+_ARG: Final = _Struct("tasks.Arg", lambda: Arg("", None), "Name:name:string Type:type:string Value:value:any")
+_RESULT: Final = _Struct("tasks.TaskResult", lambda: TaskResult("", None), "Type:type:string Value:value:any")
+_SIGNATURE: Final = _Struct(
+    "tasks.Signature",
+    lambda: Signature(""),
+    """UUID:uuid:string Name:name:string RoutingKey:routing_key:string ETA:eta:*time.Time GroupUUID:group_uuid:string
+    GroupTaskCount:group_task_count:int Args:args:[]tasks.Arg Headers:headers:tasks.Headers Priority:priority:uint8
+    Immutable:immutable:bool RetryCount:retry_count:int RetryTimeout:retry_timeout:int
+    OnSuccess:on_success:[]*tasks.Signature OnError:on_error:[]*tasks.Signature
+    ChordCallback:chord_callback:*tasks.Signature BrokerMessageGroupId:broker_message_group_id:string
+    SQSReceiptHandle:sqs_receipt_handle:string StopTaskDeletionOnError:stop_task_deletion_on_error:bool
+    IgnoreWhenTaskNotRegistered:ignore_when_task_not_registered:bool""",
+    {"tasks.Arg": _ARG},
+)
+_TASK_STATE: Final = _Struct(
+    "tasks.TaskState",
+    lambda: TaskState(""),
+    """TaskUUID:task_uuid:string TaskName:task_name:string State:state:string Results:results:[]*tasks.TaskResult
+    Error:error:string CreatedAt:created_at:time.Time TTL:ttl:int64""",
+    {"tasks.TaskResult": _RESULT},
+)
+_GROUP_META: Final = _Struct(
+    "tasks.GroupMeta",
+    lambda: GroupMeta(""),
+    """GroupUUID:group_uuid:string TaskUUIDs:task_uuids:[]string ChordTriggered:chord_triggered:bool Lock:lock:bool
+    CreatedAt:created_at:time.Time TTL:ttl:int64""",
+)
 
 
 def decode_signature_exactly(data: bytes) -> Signature:
     """Go: ``decoder.Decode(new(tasks.Signature))``. Raises WireError."""
-    signature = Signature("")
-    _run(_Decoder().struct(signature, _SIGNATURE, _document(data, "tasks.Signature")))
-    return signature
+    return _decode(data, _SIGNATURE)
 
 
 def decode_task_state_exactly(data: bytes) -> TaskState:
     """Go: ``decoder.Decode(new(tasks.TaskState))``. Raises WireError."""
-    state = TaskState("")
-    _run(_Decoder().struct(state, _TASK_STATE, _document(data, "tasks.TaskState")))
-    return state
+    return _decode(data, _TASK_STATE)
 
 
 def decode_group_meta_exactly(data: bytes) -> GroupMeta:
     """Go: ``decoder.Decode(new(tasks.GroupMeta))``. Raises WireError."""
-    meta = GroupMeta("")
-    _run(_Decoder().struct(meta, _GROUP_META, _document(data, "tasks.GroupMeta")))
-    return meta
+    return _decode(data, _GROUP_META)
 
 
-def _document(data: bytes, go_type: str) -> Any:
-    node = parse(data)
-    if node is not None and not isinstance(node, Pairs):
-        raise WireError(f"json: cannot unmarshal {_kind(node)} into Go value of type {go_type}")
-    return node
+def _decode(data: bytes, struct: _Struct[T]) -> T:
+    try:
+        node = parse(data, struct)
+        made = struct.new()
+        if node is not None:
+            if type(node) is not Members:
+                raise _Refused(f"json: cannot unmarshal {_kind(node)} into Go value of type {struct.name}", 0)
+            _Filling(made, struct, node).run()
+    except JsonSyntaxError as error:
+        raise WireError(error.reason, error.offset) from None
+    except _Refused as refused:
+        start = byte_offset(data, refused.at)
+        raise WireError(refused.reason, len(data) - len(data[start:].lstrip(b" \t\r\n"))) from None
+    return made
 
 
-def _run(step: Step) -> None:
-    stack = [step]
-    while stack:
+class _Refused(Exception):
+    """A value is of the wrong kind; it begins after the spaces at a character."""
+
+    def __init__(self, reason: str, at: int) -> None:
+        super().__init__(reason, at)
+        self.reason = reason
+        self.at = at
+
+
+class _Filling:
+    """Fills one struct and all within it.
+
+    Structs wait in a queue and are filled in the order in which they come, so that nesting costs no Python recursion
+    and what comes twice is filled in the right order.
+    """
+
+    def __init__(self, target: Any, struct: _Struct[Any], members: Members) -> None:
+        self._waiting: deque[tuple[Any, Members, str]] = deque([(target, members, struct.name.removeprefix("tasks."))])
+        # What is behind each slice, which Go fills again when a field comes twice: even elements that it was cut to
+        # lose. The owner is kept with it, so that no later one has the same identity.
+        self._behind: dict[tuple[int, str], tuple[Any, list[Any]]] = {}
+        # Where filling is now.
+        self._path = ""
+        self._at = 0
+
+    def run(self) -> None:
+        while self._waiting:
+            target, members, path = self._waiting.popleft()
+            for field, value, at in members:
+                self._path, self._at = f"{path}.{field.name}", at
+                store = _STORE[field.kind]
+                store(self, target, field, value)
+
+    def mismatch(self, value: Any, go_type: str) -> _Refused:
+        what = _kind(value)
+        if what == "number" and go_type in _WHOLE_NUMBERS:
+            literal = value_text(value)
+            what = f"number {literal if len(literal) <= 60 else literal[:60] + '…'}"
+        return _Refused(f"json: cannot unmarshal {what} into Go struct field {self._path} of type {go_type}", self._at)
+
+    def string(self, target: Any, field: _Field, value: Any) -> None:
+        if value is not None:
+            setattr(target, field.attribute, self._text(value))
+
+    def _text(self, value: Any) -> str:
+        if type(value) is not str and type(value) is not EscapedText:
+            raise self.mismatch(value, "string")
+        return str(value)
+
+    def bool(self, target: Any, field: _Field, value: Any) -> None:
+        if value is None:
+            return
+        if type(value) is not bool:
+            raise self.mismatch(value, field.kind)
+        setattr(target, field.attribute, value)
+
+    def whole_number(self, target: Any, field: _Field, value: Any) -> None:
+        if value is None:
+            return
+        # Go's ParseInt takes this sign and its ParseUint does not.
+        if type(value) is Number and value == "-0" and field.kind != "uint8":
+            value = 0
+        low, high = _WHOLE_NUMBERS[field.kind]
+        if type(value) is not int or not low <= value <= high:
+            raise self.mismatch(value, field.kind)
+        setattr(target, field.attribute, value)
+
+    def time(self, target: Any, field: _Field, value: Any) -> None:
+        if value is None:
+            if field.kind.startswith("*"):
+                setattr(target, field.attribute, None)
+            return
+        if type(value) is EscapedText:
+            raise _Refused(f"{self._path}: Go reads no escapes in a time", self._at)
+        if type(value) is not str:
+            raise _Refused(f"{self._path}: Time.UnmarshalJSON: input is not a JSON string", self._at)
         try:
-            stack.append(next(stack[-1]))
-        except StopIteration:
-            stack.pop()
+            setattr(target, field.attribute, parse_time(value))
+        except ValueError as error:
+            raise _Refused(f"{self._path}: {error}", self._at) from None
 
-
-class _Decoder:
-    """Decodes one document; remembers the elements behind each slice, which Go fills again when a field comes twice."""
-
-    def __init__(self) -> None:
-        self._behind: dict[tuple[int, str], list[Any]] = {}
-
-    def struct(self, target: Any, table: dict[str, _Field], node: Any) -> Step:
-        """Fill a struct; ``null`` leaves it as it is."""
-        if node is None:
-            return
-        folded = _FOLDED[id(table)]
-        for key, value in node:
-            field = table.get(key)
-            if field is None:
-                name = key.translate(_FOLD)
-                field = folded.get(name.lower()) if name.isascii() else None
-                if field is None:
-                    continue
-            convert = _SCALARS.get(field.kind)
-            if convert is not None:
-                convert(target, field, value)
-            elif field.kind == "[]Arg":
-                yield self._slice(target, field, value, self._arg)
-            elif field.kind == "[]*Signature":
-                yield self._slice(target, field, value, self._signature_element)
-            elif field.kind == "*Signature":
-                yield self._pointer(target, field, value)
-            elif field.kind == "[]*TaskResult":
-                yield self._slice(target, field, value, self._result_element)
-            else:
-                yield self._slice(target, field, value, self._string_element)
-
-    def _slice(self, target: Any, field: _Field, node: Any, element: Callable[..., Step | None]) -> Step:
-        place = (id(target), field.attribute)
-        if node is None:
-            self._behind.pop(place, None)
+    def map(self, target: Any, field: _Field, value: Any) -> None:
+        if value is None:
             setattr(target, field.attribute, None)
             return
-        if not isinstance(node, list) or isinstance(node, Pairs):
-            raise _mismatch(field, node)
-        if not node:
-            self._behind.pop(place, None)
-            setattr(target, field.attribute, [])
-            return
-        behind = self._behind.setdefault(place, [])
-        for position, item in enumerate(node):
-            step = element(behind, position, item, field)
-            if step is not None:
-                yield step
-        setattr(target, field.attribute, behind[: len(node)])
+        if type(value) is not dict:
+            raise self.mismatch(value, field.kind)
+        known = getattr(target, field.attribute)
+        if known is None:
+            setattr(target, field.attribute, value)
+        else:
+            known.update(value)
 
-    def _arg(self, behind: list[Any], position: int, node: Any, field: _Field) -> Step | None:
-        if position == len(behind):
-            behind.append(Arg("", None))
-        return self._object(behind[position], _ARG, node, field)
+    def any(self, target: Any, field: _Field, value: Any) -> None:
+        setattr(target, field.attribute, str(value) if type(value) is EscapedText else value)
 
-    def _signature_element(self, behind: list[Any], position: int, node: Any, field: _Field) -> Step | None:
-        return self._pointer_element(behind, position, node, field, lambda: Signature(""), _SIGNATURE)
+    def pointer(self, target: Any, field: _Field, value: Any) -> None:
+        pointed = self._pointed(getattr(target, field.attribute), field, value)
+        setattr(target, field.attribute, pointed)
 
-    def _result_element(self, behind: list[Any], position: int, node: Any, field: _Field) -> Step | None:
-        return self._pointer_element(behind, position, node, field, lambda: TaskResult("", None), _RESULT)
-
-    def _pointer_element(
-        self,
-        behind: list[Any],
-        position: int,
-        node: Any,
-        field: _Field,
-        new: Callable[[], Any],
-        table: dict[str, _Field],
-    ) -> Step | None:
-        if position == len(behind):
-            behind.append(None)
-        if node is None:
-            behind[position] = None
+    def _pointed(self, known: Any, field: _Field, value: Any) -> Any:
+        if value is None:
             return None
-        if behind[position] is None:
-            behind[position] = new()
-        return self._object(behind[position], table, node, field)
+        assert field.struct is not None
+        target = field.struct.new() if known is None else known
+        self._enter(target, field.struct, value)
+        return target
 
-    def _string_element(self, behind: list[Any], position: int, node: Any, field: _Field) -> None:
-        if position == len(behind):
-            behind.append("")
-        if node is None:
+    def _enter(self, target: Any, struct: _Struct[Any], value: Any) -> None:
+        if type(value) is not Members:
+            raise self.mismatch(value, struct.name)
+        self._waiting.append((target, value, self._path))
+
+    def slice(self, target: Any, field: _Field, value: Any) -> None:
+        place = (id(target), field.attribute)
+        if not value:
+            if value is not None and type(value) is not list:
+                raise self.mismatch(value, field.kind)
+            self._behind.pop(place, None)
+            setattr(target, field.attribute, value)
             return
-        if not isinstance(node, str) or isinstance(node, Number):
-            raise _mismatch(field, node)
-        behind[position] = str(node)
+        if type(value) is not list:
+            raise self.mismatch(value, field.kind)
+        _, behind = self._behind.setdefault(place, (target, []))
+        element = _ELEMENT[field.kind]
+        for position, item in enumerate(value):
+            if position == len(behind):
+                behind.append(element(self, _NOTHING, field, item))
+            else:
+                behind[position] = element(self, behind[position], field, item)
+        setattr(target, field.attribute, behind[: len(value)])
 
-    def _pointer(self, target: Any, field: _Field, node: Any) -> Step:
-        if node is None:
-            setattr(target, field.attribute, None)
-            return
-        if getattr(target, field.attribute) is None:
-            setattr(target, field.attribute, Signature(""))
-        yield self._object(getattr(target, field.attribute), _SIGNATURE, node, field)
+    def string_element(self, known: Any, _field: _Field, value: Any) -> Any:
+        if value is None:
+            return "" if known is _NOTHING else known
+        return self._text(value)
 
-    def _object(self, target: Any, table: dict[str, _Field], node: Any, field: _Field) -> Step:
-        if node is not None and not isinstance(node, Pairs):
-            raise _mismatch(field, node)
-        return self.struct(target, table, node)
+    def struct_element(self, known: Any, field: _Field, value: Any) -> Any:
+        assert field.struct is not None
+        target = field.struct.new() if known is _NOTHING else known
+        if value is not None:
+            self._enter(target, field.struct, value)
+        return target
 
-
-def _kind(node: Any) -> str:
-    if isinstance(node, Number):
-        return "number"
-    if isinstance(node, str):
-        return "string"
-    if isinstance(node, bool):
-        return "bool"
-    return "object" if isinstance(node, Pairs) else "array"
-
-
-def _mismatch(field: _Field, node: Any) -> WireError:
-    what = f"number {node}" if isinstance(node, Number) else _kind(node)
-    if len(what) > 60:
-        what = what[:60] + "…"
-    return WireError(f"json: cannot unmarshal {what} into Go struct field {field.struct}.{field.name} of type {field.kind}")
+    def pointer_element(self, known: Any, field: _Field, value: Any) -> Any:
+        return self._pointed(None if known is _NOTHING else known, field, value)
 
 
-def _string(target: Any, field: _Field, node: Any) -> None:
-    if node is None:
-        return
-    if not isinstance(node, str) or isinstance(node, Number):
-        raise _mismatch(field, node)
-    setattr(target, field.attribute, str(node))
-
-
-def _bool(target: Any, field: _Field, node: Any) -> None:
-    if node is None:
-        return
-    if not isinstance(node, bool):
-        raise _mismatch(field, node)
-    setattr(target, field.attribute, node)
-
-
-def _int(target: Any, field: _Field, node: Any) -> None:
-    if node is None:
-        return
-    if not isinstance(node, Number):
-        raise _mismatch(field, node)
-    try:
-        number = parse_uint(node) if field.kind == "uint8" else parse_int(node)
-    except NumError:
-        raise _mismatch(field, node) from None
-    if field.kind == "uint8" and number > 255:
-        raise _mismatch(field, node)
-    setattr(target, field.attribute, number)
-
-
-def _time(target: Any, field: _Field, node: Any) -> None:
-    if node is None:
-        if field.kind == "*time":
-            setattr(target, field.attribute, None)
-        return
-    if not isinstance(node, str) or isinstance(node, Number):
-        raise WireError(f"{field.name}: Time.UnmarshalJSON: input is not a JSON string")
-    if isinstance(node, EscapedText):
-        raise WireError(f"{field.name}: Go reads no escapes in a time")
-    try:
-        setattr(target, field.attribute, parse_time(node))
-    except ValueError as error:
-        raise WireError(f"{field.name}: {error}") from None
-
-
-def _map(target: Any, field: _Field, node: Any) -> None:
-    if node is None:
-        setattr(target, field.attribute, None)
-        return
-    if not isinstance(node, Pairs):
-        raise _mismatch(field, node)
-    # A map that comes twice is filled further.
-    setattr(target, field.attribute, {**(getattr(target, field.attribute) or {}), **plain_value(node)})
-
-
-def _any(target: Any, field: _Field, node: Any) -> None:
-    setattr(target, field.attribute, plain_value(node))
-
-
-_SCALARS: Final[dict[str, Callable[[Any, _Field, Any], None]]] = {
-    "string": _string,
-    "bool": _bool,
-    "int": _int,
-    "uint8": _int,
-    "time": _time,
-    "*time": _time,
-    "map": _map,
-    "any": _any,
+_NOTHING: Final = object()
+_WHOLE_NUMBERS: Final = {"int": (-(1 << 63), (1 << 63) - 1), "int64": (-(1 << 63), (1 << 63) - 1), "uint8": (0, 255)}
+_STORE: Final[dict[str, Callable[[_Filling, Any, _Field, Any], None]]] = {
+    "string": _Filling.string,
+    "bool": _Filling.bool,
+    "int": _Filling.whole_number,
+    "int64": _Filling.whole_number,
+    "uint8": _Filling.whole_number,
+    "time.Time": _Filling.time,
+    "*time.Time": _Filling.time,
+    "any": _Filling.any,
+    "tasks.Headers": _Filling.map,
+    "*tasks.Signature": _Filling.pointer,
+    "[]tasks.Arg": _Filling.slice,
+    "[]*tasks.Signature": _Filling.slice,
+    "[]*tasks.TaskResult": _Filling.slice,
+    "[]string": _Filling.slice,
 }
+_ELEMENT: Final[dict[str, Callable[[_Filling, Any, _Field, Any], Any]]] = {
+    "[]tasks.Arg": _Filling.struct_element,
+    "[]*tasks.Signature": _Filling.pointer_element,
+    "[]*tasks.TaskResult": _Filling.pointer_element,
+    "[]string": _Filling.string_element,
+}
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, Number | int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if type(value) is list else "object"

@@ -117,11 +117,12 @@ class Pump:
         try:
             while not self._aborted and not (self._draining and not self._lives):
                 self._receive()
+                # Before the steps: what it begins must not wait for the next thing to happen.
+                self._hand_back_stranded()
                 while self._ready:
                     self._step()
                     self._fill_slots()
                     self._send()
-                self._hand_back_stranded()
                 if self._given_back:
                     self._room.give_back(self._given_back)
                     self._given_back = 0

@@ -5,6 +5,7 @@
 //
 //	'='  the bytes that json.Marshal writes
 //	'!'  the error of decoding
+//	'^'  a syntax error: how many bytes had been read, a space, the error
 //	'?'  the error of encoding
 //
 // Answers come in the order of the requests and are held back while more requests are waiting, so that many can be
@@ -39,6 +40,7 @@ import (
 const (
 	written        = '='
 	decodingFailed = '!'
+	syntaxFailed   = '^'
 	encodingFailed = '?'
 
 	headerSize = 6
@@ -100,7 +102,7 @@ func answer(kind, version byte, payload []byte) (byte, []byte) {
 	case 'v':
 		var value any
 		if err := decode(payload, &value); err != nil {
-			return decodingFailed, []byte(err.Error())
+			return refused(err)
 		}
 		return written, fmt.Appendf(nil, "%v", value)
 	case 'n':
@@ -144,9 +146,16 @@ func decode(payload []byte, into any) error {
 
 func reencode(payload []byte, into any) (byte, []byte) {
 	if err := decode(payload, into); err != nil {
-		return decodingFailed, []byte(err.Error())
+		return refused(err)
 	}
 	return marshal(into)
+}
+
+func refused(err error) (byte, []byte) {
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+		return syntaxFailed, fmt.Appendf(nil, "%d %v", syntax.Offset, err)
+	}
+	return decodingFailed, []byte(err.Error())
 }
 
 func marshal(value any) (byte, []byte) {

@@ -23,6 +23,7 @@ type settings struct {
 	connect.Options
 	customQueue, tag, recordKey, only string
 	concurrency                       int
+	handlers                          bool
 }
 
 func main() {
@@ -33,6 +34,7 @@ func main() {
 	flag.IntVar(&s.concurrency, "concurrency", 10, "tasks at once (0: Machinery's unlimited)")
 	flag.StringVar(&s.recordKey, "record-key", "test:records", "list that the task record appends to")
 	flag.StringVar(&s.only, "only", "", "register only these tasks (comma-separated)")
+	flag.BoolVar(&s.handlers, "handlers", false, "set every handler, to record its calls")
 	flag.Parse()
 	if err := run(&s); err != nil {
 		connect.Say(os.Stderr, "worker: %v", err)
@@ -67,7 +69,11 @@ func runV1(s *settings, record func(string) error) error {
 	if err := server.RegisterTasks(registered); err != nil {
 		return err
 	}
-	err = server.NewCustomQueueWorker(s.tag, s.concurrency, s.customQueue).Launch()
+	worker := server.NewCustomQueueWorker(s.tag, s.concurrency, s.customQueue)
+	if s.handlers {
+		handleV1(server, worker, record)
+	}
+	err = worker.Launch()
 	if errors.Is(err, machineryv1.ErrWorkerQuitGracefully) {
 		return nil
 	}
@@ -86,7 +92,11 @@ func runV2(s *settings, record func(string) error) error {
 	if err := server.RegisterTasks(registered); err != nil {
 		return err
 	}
-	err = server.NewCustomQueueWorker(s.tag, s.concurrency, s.customQueue).Launch()
+	worker := server.NewCustomQueueWorker(s.tag, s.concurrency, s.customQueue)
+	if s.handlers {
+		handleV2(server, worker, record)
+	}
+	err = worker.Launch()
 	if errors.Is(err, machineryv2.ErrWorkerQuitGracefully) {
 		return nil
 	}
