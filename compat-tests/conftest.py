@@ -21,6 +21,7 @@ from harness.process import Process
 from harness.python_worker import PythonWorker
 from harness.recorder import Recorder
 from harness.redis_server import RedisServer
+from seeds import FRESH_SEED
 
 # A Go worker that is asked to end waits for its blocking pop; a test that is over has no need of that.
 KILLED = (GoWorker, GoProducer, PythonWorker)
@@ -122,3 +123,8 @@ def python_worker(start: Callable[..., Any]) -> Callable[..., PythonWorker]:
 def recorder(start: Callable[..., Any]) -> Callable[..., Recorder]:
     """A recording proxy in front of Redis: ``recorder().url()``."""
     return functools.partial(start, Recorder)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how to repeat this run's random tests."""
+    terminalreporter.write_line(f"fresh seed {FRESH_SEED}: GMPY_SEED={FRESH_SEED} repeats it")

@@ -166,12 +166,12 @@ def go_texts(fleet: Fleet) -> list[str]:
         with contextlib.ExitStack() as stack:
             uuid = f"task_wrong_{number}"
             push(fleet.redis.client, "wrong", signature("noop", argument, UUID=uuid, RoutingKey="wrong"))
-            fleet.start_worker("go-v1", stack, queue="wrong", concurrency=1)
+            fleet.start_worker("go-v1-redigo", stack, queue="wrong", concurrency=1)
             texts.append(stored_failure(fleet.redis, uuid))
     return texts
 
 
-@pytest.mark.parametrize("version", ["go-v1", "go-v2"])
+@pytest.mark.parametrize("version", ["go-v1-redigo", "go-v2-redigo"])
 def test_argument_errors(version: str, fleet: Fleet, go_texts: list[str]) -> None:
     """Arguments that do not fit their types fail at once, whatever the retries, with the text that Go stores."""
     producer = fleet.producer(version, "python")
@@ -273,7 +273,7 @@ def test_custom_queue_and_unregistered_tasks(pair: Pair, stack: contextlib.ExitS
     assert producer.state(dropped)["State"] == "PENDING"
 
 
-@pytest.mark.parametrize("version", ["go-v1", "go-v2"])
+@pytest.mark.parametrize("version", ["go-v1-redigo", "go-v2-goredis"])
 @pytest.mark.parametrize("face", ["python", "python-async"])
 def test_each_lists_what_the_other_has_sent(face: str, version: str, fleet: Fleet) -> None:
     """Waiting and delayed tasks of Go are listed by Python, and Python's by Go."""

@@ -7,19 +7,18 @@ import json
 import math
 import random
 import re
-import secrets
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gobuild import binary
+from seeds import FRESH_SEED
 
 from gomachinery_py.config import AMQPConfig, Config, DynamoDBConfig, RedisConfig, SQSConfig, TLSConfig
 from gomachinery_py.errors import ConfigError
 from gomachinery_py.secret import Secret
 
-FRESH_SEED = secrets.randbelow(1 << 32)
 FILES = 1500
 ENVIRONMENTS = 1500
 VERSIONS = ["v1", "v2"]
@@ -314,7 +313,7 @@ def read_ours(read: Any, argument: Any) -> Any:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("seed", [20240601, FRESH_SEED])
+@pytest.mark.parametrize("seed", [20240601, FRESH_SEED], ids=["fixed", "fresh"])
 def test_files_are_read_as_go_reads_them(version: str, seed: int, tmp_path: Path) -> None:
     """Random and hand-written files give Go's settings, or are refused as Go refuses them; the rest is listed."""
     random_ = random.Random(seed)
@@ -416,7 +415,7 @@ def variables(version: str) -> list[str]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("seed", [20240601, FRESH_SEED])
+@pytest.mark.parametrize("seed", [20240601, FRESH_SEED], ids=["fixed", "fresh"])
 def test_environments_are_read_as_go_reads_them(version: str, seed: int) -> None:
     """Random environments give Go's settings, or are refused as Go refuses them; the rest is listed."""
     random_ = random.Random(seed)

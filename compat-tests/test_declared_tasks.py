@@ -79,7 +79,7 @@ def declare(server: Server) -> dict[str, Any]:
     return {name: stub for name, stub in locals().items() if name != "server"}
 
 
-@pytest.fixture(params=["go-v1", "go-v2", "python"])
+@pytest.fixture(params=["go-v1-redigo", "go-v2-redigo", "python"])
 def remote(request: Any, fleet: Fleet) -> Iterator[Remote]:
     """Stubs on a server whose tasks a worker of each kind does."""
     kind = request.param

@@ -17,6 +17,7 @@ from harness.hostile import CUSTOM_QUEUE, DEAD, DONE, FAILED, QUEUE, RAN, WAITS,
 from harness.python_worker import PythonWorker
 from harness.redis_server import RedisServer
 from harness.sends import NAMES
+from seeds import FRESH_SEED
 
 from gomachinery_py import wire
 
@@ -79,9 +80,11 @@ class _Trial:
             unfinished = self.unfinished()
             if not unfinished and not self.client.zcount("delayed_tasks", 0, time.time_ns()):
                 waiting = self.waiting()
-                if waiting == expected:
+                # Callbacks of mutations may have names that nobody knows, too.
+                others = [body for body in waiting - expected if wire.decode_signature(body).name in REGISTERED]
+                if not others and expected <= waiting:
                     return
-                unfinished = [repr(body[:200]) for body in ((waiting - expected) + (expected - waiting))]
+                unfinished = [repr(body[:200]) for body in (*others, *(expected - waiting))]
             if time.monotonic() > deadline:
                 raise worker.failed(f"has not dealt with {len(unfinished)} tasks, such as {unfinished[:3]}")
             time.sleep(0.1)
@@ -137,7 +140,7 @@ def _report(what: str, trial: _Trial, worker: PythonWorker, began: float, before
     assert peak - before < 400
 
 
-@pytest.mark.parametrize("seed", [20240601, random.SystemRandom().randrange(10**9)], ids=["fixed", "fresh"])
+@pytest.mark.parametrize("seed", [20240601, FRESH_SEED], ids=["fixed", "fresh"])
 def test_on_the_queue(seed: int, redis_server: RedisServer, python_worker: Callable[..., PythonWorker]) -> None:
     """Every kind, garbage and mutations, pushed raw."""
     print(f"\nseed {seed}")

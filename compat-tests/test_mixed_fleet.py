@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from harness.signatures import Document, signature
 
 QUEUE = "machinery_tasks"
 TAGS = {"go-v1", "go-v2", "python-1", "python-2"}
-SINGLES, CHORDS, MEMBERS, CHAINS, LINKS = 400, 20, 9, 17, 4
+SINGLES, DELAYED, CHORDS, MEMBERS, CHAINS, LINKS = 350, 50, 20, 9, 17, 4
 DONE_SECONDS = 120.0
 
 
@@ -38,9 +39,13 @@ class Plan:
     sums: list[Sent] = field(default_factory=list)
 
     def send(self) -> None:
-        """Single tasks, chords and chains in turn, so that all are under way at the same time."""
+        """Tasks, delayed ones among them, chords and chains in turn, so that all are under way at the same time."""
         for number in range(SINGLES):
             self.singles.append(self.producer.send_task(record(self.name, "single", number)))
+            if number < DELAYED:
+                eta = datetime.now(UTC) + timedelta(milliseconds=200)
+                late = record(self.name, "delayed", number, ETA=eta.isoformat())
+                self.singles.append(self.producer.send_task(late))
             if number < CHORDS:
                 members = [record(self.name, "member", number, place) for place in range(MEMBERS)]
                 callback = record(self.name, "callback", number)
@@ -55,6 +60,7 @@ class Plan:
     def expected(self) -> list[str]:
         """What the tasks of this plan record, each once."""
         parts: list[tuple[object, ...]] = [("single", number) for number in range(SINGLES)]
+        parts += [("delayed", number) for number in range(DELAYED)]
         for number in range(CHORDS):
             parts += [("member", number, place) for place in range(MEMBERS)] + [("callback", number)]
         parts += [("link", number, place) for number in range(CHAINS) for place in range(LINKS)]
@@ -71,7 +77,7 @@ def plans(redis_server: RedisServer, go_producer: Callable[..., Any]) -> list[Pl
 def test_each_task_is_done_once(
     plans: list[Plan], redis_server: RedisServer, go_worker: Callable[..., Any], python_worker: Callable[..., Any]
 ) -> None:
-    """2,000 tasks, chords and chains across all workers among them: each is done once, and everyone did some."""
+    """2,000 tasks, delayed ones, chords and chains among them: each is done once, and every worker did some."""
     go = [go_worker(version, tag=f"go-{version}", concurrency=3) for version in ("v1", "v2")]
     python = [python_worker(tag=f"python-{number}", concurrency=3) for number in (1, 2)]
     expected = sorted(line for plan in plans for line in plan.expected)
@@ -113,7 +119,7 @@ def check_both_sides(records: list[list[str]]) -> None:
     for tag, line in records:
         producer, kind, number, *place = line.split("|")
         workflow = (producer, "chain" if kind == "link" else "chord", number)
-        if kind != "single":
+        if kind in ("member", "callback", "link"):
             sides.setdefault(workflow, set()).add(tag[:2])
         if kind == "link":
             order.setdefault(workflow, []).append(int(place[0]))

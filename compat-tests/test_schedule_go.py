@@ -5,18 +5,17 @@ from __future__ import annotations
 import functools
 import itertools
 import random
-import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from harness import go_cron
+from seeds import FRESH_SEED
 
 from gomachinery_py.golang.time import Time, format_time, parse_time
 from gomachinery_py.schedule import ScheduleError, parse
 
-FRESH_SEED = secrets.randbelow(1 << 32)
 PAIRS = 6_000
 FOLLOWING = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -181,6 +180,9 @@ def ours(request: dict[str, str], *, nanoseconds: bool) -> dict[str, Any]:
     return {"times": times}
 
 
+SKIPPED_DAY = "Pacific/Apia"
+
+
 def same(go: dict[str, Any], mine: dict[str, Any]) -> bool:
     """Equal; Go has no text where it panics, and may have the operating system's where a zone cannot be read."""
     if "panic" in go:
@@ -190,7 +192,7 @@ def same(go: dict[str, Any], mine: dict[str, Any]) -> bool:
     return go == mine
 
 
-@pytest.mark.parametrize("seed", [20_240_229, FRESH_SEED])
+@pytest.mark.parametrize("seed", [20_240_229, FRESH_SEED], ids=["fixed", "fresh"])
 def test_random_specs_and_times_agree_with_go(seed: int) -> None:
     """Random specs, valid or not, from random times in many zones: the next five times are Go's, or both refuse."""
     print(f"seed {seed}")
@@ -199,6 +201,9 @@ def test_random_specs_and_times_agree_with_go(seed: int) -> None:
     different = []
     for index, (request, go) in enumerate(zip(asked, answers, strict=True)):
         mine = ours(request, nanoseconds=index % 2 == 0)
+        if "hang" in go and request["zone"] == SKIPPED_DAY and "times" in mine:
+            # The one listed difference: Go's search for a day never ends where a whole day was skipped.
+            continue
         if not same(go, mine):
             different.append((request, go, mine))
     followed = sum("times" in answer for answer in answers)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-import secrets
 import subprocess
 from typing import Any
 
 import pytest
 from gobuild import binary
+from seeds import FRESH_SEED
 
 from gomachinery_py.urls import RedisURL, parse_broker
 
-FRESH_SEED = secrets.randbelow(1 << 32)
 URLS = 3000
 
 # What Go's net/url lets stand in a password; "@" and ":" are the interesting ones.
@@ -65,7 +64,7 @@ def full_place(place: str) -> str:
     return f"{host or 'localhost'}:{port}"
 
 
-@pytest.mark.parametrize("seed", [20240601, FRESH_SEED])
+@pytest.mark.parametrize("seed", [20240601, FRESH_SEED], ids=["fixed", "fresh"])
 def test_urls_are_read_as_v1_reads_them(seed: int) -> None:
     """Place, password and database of random URLs; v1 reads every one of them."""
     random_ = random.Random(seed)

@@ -290,7 +290,7 @@ class Documents:
         if choice < 0.8:
             return self._random.choice(_NUMBERS).encode()
         if choice < 0.82:
-            return b"1" * self._random.choice((20, 400, 640, 641, 5000))
+            return b"1" * self._random.choice((20, 400, 640, 641, 4300, 4301))
         if choice < 0.9:
             (number,) = struct.unpack("<d", self._random.randbytes(8))
             return repr(number).encode() if number == number and abs(number) != float("inf") else b"1"

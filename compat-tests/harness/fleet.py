@@ -15,14 +15,17 @@ from harness.redis_server import RedisServer
 
 __all__ = ["PAIRS", "Fleet", "Pair", "Producer", "Worker"]
 
-# Both ways for both versions, both faces of our producer, and Python by itself. Go by itself: test_harness.py.
+# Both ways for both versions with both of their Redis clients, both faces of our producer, and Python by itself.
+# Go by itself: test_harness.py.
 PAIRS = [
-    ("python", "go-v1"),
-    ("python", "go-v2"),
-    ("python-async", "go-v1"),
-    ("python-async", "go-v2"),
-    ("go-v1", "python"),
-    ("go-v2", "python"),
+    ("python", "go-v1-redigo"),
+    ("python", "go-v1-goredis"),
+    ("python-async", "go-v2-redigo"),
+    ("python-async", "go-v2-goredis"),
+    ("go-v1-redigo", "python"),
+    ("go-v1-goredis", "python"),
+    ("go-v2-redigo", "python"),
+    ("go-v2-goredis", "python"),
     ("python", "python"),
 ]
 
@@ -58,7 +61,10 @@ class Pair:
 
 
 class Fleet:
-    """A context manager; processes start when they are first asked for, and end with it."""
+    """A context manager; processes start when they are first asked for, and end with it.
+
+    Kinds are ``python`` (as a producer also ``python-async``) and ``go-<version>-<client>``.
+    """
 
     def __init__(self, redis: RedisServer, directory: Path) -> None:
         self.redis = redis
@@ -88,7 +94,8 @@ class Fleet:
         if kind == "python":
             started = PythonWorker(self.redis, self._directory, **both)  # type: ignore[arg-type]
         else:
-            started = GoWorker(self.redis, self._directory, kind.removeprefix("go-"), "redigo", **both)
+            _, version, client = kind.split("-")
+            started = GoWorker(self.redis, self._directory, version, client, **both)
         stack.callback(started.kill)
         return started
 
@@ -106,8 +113,7 @@ class Fleet:
             producer = face(self.redis.url(), queue, delayed_key)
             self._stack.callback(producer.close)
             return producer
-        started = GoProducer(
-            self.redis, self._directory, kind.removeprefix("go-"), "redigo", queue=queue, delayed_key=delayed_key
-        )
+        _, version, client = kind.split("-")
+        started = GoProducer(self.redis, self._directory, version, client, queue=queue, delayed_key=delayed_key)
         self._stack.callback(started.kill)
         return started

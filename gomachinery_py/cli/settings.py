@@ -26,7 +26,7 @@ __all__ = ["Settings", "connection_options", "load_app", "log_options"]
 log = logging.getLogger(__name__)
 
 # An unreachable service is reported within two seconds, the start of Python included.
-_REACH_SECONDS = 1.4
+_REACH_SECONDS = 1.2
 
 
 @dataclass(frozen=True, slots=True)

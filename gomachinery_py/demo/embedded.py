@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Any
 
 from gomachinery_py.errors import ConfigError, MissingExtra
 
 __all__ = ["EmbeddedRedis"]
+
+_LOOK_SECONDS = 0.005
 
 
 class EmbeddedRedis:
@@ -46,7 +49,7 @@ class EmbeddedRedis:
         except OSError as error:
             raise ConfigError(f"port {port} cannot be used: {error.strerror}; give another --port") from error
         self._server.daemon_threads = True
-        self._server.RequestHandlerClass = _surviving(self._server.RequestHandlerClass)
+        self._server.RequestHandlerClass = _mended(self._server.RequestHandlerClass)
         self.port: int = self._server.server_address[1]
         self.url = f"redis://127.0.0.1:{self.port}"
         self._thread = threading.Thread(
@@ -67,22 +70,34 @@ class EmbeddedRedis:
         self._server.server_close()
 
 
-def _surviving(handler: Any) -> Any:
-    """fakeredis ends a connection after each error that it answers; Redis does not, and clients rely on it."""
+def _mended(handler: Any) -> Any:
+    """The handler of a connection, as Redis does it where fakeredis does not."""
 
     from redis.exceptions import ResponseError
 
     class Handler(handler):  # type: ignore[misc]
         def setup(self) -> None:
             super().setup()
-            read = self.current_client.read_response
+            client = self.current_client
+            read, sock = client.read_response, client.get_socket()
+            process = sock._process_command
 
             def answered(*args: Any, **kwargs: Any) -> Any:
+                # fakeredis ends a connection after each error that it answers.
                 try:
                     return read(*args, **kwargs)
                 except ResponseError as error:
                     return error
 
-            self.current_client.read_response = answered
+            def processed(fields: list[bytes]) -> None:
+                # fakeredis answers BLMOVE at once when there is no such list, and a worker would spin.
+                if len(fields) == 6 and fields[0].upper() == b"BLMOVE":
+                    until = time.monotonic() + float(fields[5])
+                    while fields[1] not in sock._db and time.monotonic() < until:
+                        time.sleep(_LOOK_SECONDS)
+                process(fields)
+
+            client.read_response = answered
+            sock._process_command = processed
 
     return Handler

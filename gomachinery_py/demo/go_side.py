@@ -2,71 +2,141 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import subprocess
+import threading
+from contextlib import ExitStack
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
-__all__ = ["GoProgram", "build", "harness_directory", "why_not"]
+from gomachinery_py.demo.app import add
+from gomachinery_py.demo.show import Show
+from gomachinery_py.demo.workflow import Step
 
-_BUILD_SECONDS = 600
+__all__ = ["GoUnavailable", "show_both_ways", "why_not"]
+
+# Modules are downloaded and compiled the first time.
+_BUILD_SECONDS = 300
+_ANSWER_SECONDS = 20.0
+# Served by the Go worker only, so that it is plain who did the work.
+_GO_QUEUE = "go_tasks"
 
 
-def harness_directory() -> Path:
-    """Where the harness is in a checkout of this project."""
+class GoUnavailable(Exception):
+    """Go's side cannot be shown; the text says why."""
+
+
+def _harness() -> Path:
     return Path(__file__).resolve().parents[2] / "go-harness"
 
 
 def why_not() -> str | None:
     """Why Go's side cannot be shown, or None."""
-    if not (harness_directory() / "go.mod").exists():
-        return "the Go side is shown in a checkout of the project only"
+    if not (_harness() / "go.mod").exists():
+        return "Go's side is left out: it is shown in a checkout of the project only"
     if shutil.which("go") is None:
-        return "no Go on this machine: its side of the demo is left out"
+        return "Go's side is left out: there is no go command on this machine"
     return None
 
 
-def build(name: str) -> Path:
-    """Build one program of the harness; raises RuntimeError with what Go says."""
-    target = harness_directory() / "bin" / name
-    done = subprocess.run(
-        ["go", "build", "-o", str(target), f"./cmd/{name}"],
-        cwd=harness_directory(),
-        capture_output=True,
-        text=True,
-        timeout=_BUILD_SECONDS,
-        check=False,
-    )
+def show_both_ways(url: str, queue: str, show: Show, stack: ExitStack) -> None:
+    """Send from Python to a Go worker, and from a Go producer to the Python worker of ``queue``.
+
+    What is started here ends with ``stack``. Raises GoUnavailable when Go's side cannot be built or started.
+    """
+    with show.busy("building Go's side; the first time takes a minute"):
+        worker_binary, producer_binary = _build("worker"), _build("producer")
+    worker = _Program(worker_binary, "-version=v2", f"-broker={url}", f"-custom-queue={_GO_QUEUE}", "-tag=dev-go")
+    stack.callback(worker.stop)
+    producer = _Program(producer_binary, "-version=v1", f"-broker={url}")
+    stack.callback(producer.stop)
+    ready = worker.line()
+    if ready != "READY":
+        raise GoUnavailable("the Go worker did not start")
+
+    def python_to_go() -> int:
+        return add.using(routing_key=_GO_QUEUE).send(20, 22).get(_ANSWER_SECONDS)
+
+    def go_to_python() -> int:
+        arguments = [{"Name": "", "Type": "int64", "Value": value} for value in (20, 22)]
+        signature = {"Name": "add", "Args": arguments, "RoutingKey": queue}
+        sent = producer.command(op="send_task", signature=signature)
+        got = producer.command(op="get", uuids=[sent["uuid"]], timeout_ms=round(_ANSWER_SECONDS * 1000))
+        return int(got["results"][0]["go_text"])
+
+    show.step(Step("Python → Go (v2 worker): add(20, 22)", python_to_go, lambda value: value == 42))
+    show.step(Step("Go (v1 producer) → Python: add(20, 22)", go_to_python, lambda value: value == 42))
+
+
+def _build(name: str) -> Path:
+    target = _harness() / "bin" / name
+    command = ["go", "build", "-trimpath", "-o", str(target), f"./cmd/{name}"]
+    try:
+        target.parent.mkdir(exist_ok=True)
+        # Tests build the same programs.
+        with (target.parent / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = subprocess.run(
+                command,
+                cwd=_harness(),
+                env={**os.environ, "CGO_ENABLED": "0"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_BUILD_SECONDS,
+                check=False,
+            )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GoUnavailable(f"go build ./cmd/{name}: {error}") from error
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
-        raise RuntimeError(f"go build ./cmd/{name} failed: {lines[-1] if lines else 'no reason given'}")
+        raise GoUnavailable(f"go build ./cmd/{name}: {lines[-1] if lines else f'exit code {done.returncode}'}")
     return target
 
 
-class GoProgram:
+class _Program:
     """A running program of the harness: commands in and answers out, a line of JSON each."""
 
     def __init__(self, binary: Path, *flags: str) -> None:
-        self._process = subprocess.Popen(
-            [str(binary), *flags],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [str(binary), *flags],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                # Ctrl-C is for us; we end it.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise GoUnavailable(f"{binary.name} cannot be started: {error}") from error
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name=f"{binary.name}-output", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line.strip())
+        self._lines.put("")
 
     def line(self) -> str:
-        """The next line that it prints, "" when it has ended."""
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        """The next line that it prints; "" when it has ended or says nothing."""
+        try:
+            return self._lines.get(timeout=_ANSWER_SECONDS + 5)
+        except Empty:
+            return ""
 
     def command(self, **fields: Any) -> Any:
         """One command of the harness' producer; raises RuntimeError with its error."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(fields) + "\n")
         self._process.stdin.flush()
-        answer = json.loads(self.line() or '{"error": "the Go program has ended"}')
+        answer = json.loads(self.line() or '{"error": "the Go producer has ended, or does not answer"}')
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return answer["ok"]
@@ -75,6 +145,7 @@ class GoProgram:
         """End it, now."""
         self._process.kill()
         self._process.wait()
+        self._reader.join()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()

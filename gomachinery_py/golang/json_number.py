@@ -12,8 +12,8 @@ __all__ = ["NUMBER", "Number", "number_value"]
 NUMBER: Final = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 """A number literal, as a regular expression."""
 
-# Python may be set to refuse longer ones than this (``sys.int_info.str_digits_check_threshold``).
-_LONGEST_INT: Final = 640
+# Nobody counts with more digits, and Python may refuse them (``sys.int_info.default_max_str_digits``).
+_LONGEST_INT: Final = 4300
 # No float64 is written with more characters.
 _LONGEST_FLOAT: Final = 25
 
@@ -30,7 +30,12 @@ class Number(str):
 def number_value(literal: str) -> int | float | Number:
     """A plain int or float where Go would write it as ``literal`` again, else the :class:`Number`."""
     if literal.lstrip("-").isdecimal():
-        return int(literal) if len(literal) <= _LONGEST_INT and literal != "-0" else Number(literal)
+        if len(literal.lstrip("-")) > _LONGEST_INT or literal == "-0":
+            return Number(literal)
+        try:
+            return int(literal)
+        except ValueError:  # Python is set to refuse even fewer.
+            return Number(literal)
     if len(literal) <= _LONGEST_FLOAT:
         number = float(literal)
         if math.isfinite(number) and float64_text(number) == literal:

@@ -96,17 +96,23 @@ class Intake:
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            room = self._room.wait(timeout=0.2)
-            if room <= 0 or not self._may_consume():
-                self._stopping.wait(0.0 if room <= 0 else self._wait)
+            if not self._may_consume():
+                self._stopping.wait(self._wait)
                 continue
             self._rest_between_rounds()
             if self._stopping.is_set():
                 return
-            self._room.reserve(room)
+            room = self._room.take(timeout=0.2)
+            if room == 0:
+                continue
             taken = 0
             try:
-                taken = self._hand_over(run(self._broker.fetch(self.queue, self._worker, room, self._wait)))
+                taken = self._hand_over(run(self._broker.fetch(self.queue, self._worker, room, 0.0)))
+                if not taken:
+                    # While it waits for one message it keeps no room: another queue may need it.
+                    self._room.give_back(room)
+                    room = 0
+                    taken = self._hand_over(run(self._broker.fetch(self.queue, self._worker, 1, self._wait)))
                 if failures:
                     # A fetch whose answer was lost may have filled the inflight list all the same.
                     taken += self._hand_over(self._missed())
@@ -121,6 +127,7 @@ class Intake:
                 log.exception("taking tasks from %r failed", brief(self.queue))
                 self._stopping.wait(_LONGEST_PAUSE)
             finally:
+                # Negative when more was taken than there was room for.
                 self._room.give_back(room - taken)
 
     def _rest_between_rounds(self) -> None:

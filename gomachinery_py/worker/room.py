@@ -26,17 +26,14 @@ class Room:
         self._held = 0
         self._condition = threading.Condition()
 
-    def wait(self, timeout: float) -> int:
-        """How many messages may be taken now; 0 when there is no room within ``timeout`` seconds."""
+    def take(self, timeout: float) -> int:
+        """Keep room for as many messages as may be taken now; 0 when there is none within ``timeout`` seconds."""
         with self._condition:
             if self._free() <= 0:
                 self._condition.wait(timeout)
-            return max(0, self._free())
-
-    def reserve(self, count: int) -> None:
-        """Messages are about to be taken, or were."""
-        with self._condition:
-            self._held += count
+            room = max(0, self._free())
+            self._held += room
+            return room
 
     def give_back(self, count: int) -> None:
         """Messages are done with, or were not there."""
