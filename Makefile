@@ -29,7 +29,7 @@ compat: ## live Go and a real Redis
 	$(BIN)/pytest compat-tests -n 2 -q
 
 fixtures: ## write golden data and transcripts anew, by Go
-	$(BIN)/python scripts/regenerate-fixtures
+	PYTHON=$(BIN)/python scripts/regenerate-fixtures
 
 bench: ## ratios against Go, in one run
 	$(BIN)/python -m benchmarks
