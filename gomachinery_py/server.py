@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
@@ -75,6 +76,7 @@ class Server:
         self._crash_safe = crash_safe
         self._lease = lease
         self._pre_publish: Callable[[Signature], object] | None = None
+        self._handlers = Handlers()
         self._open()
 
     def _open(self) -> None:
@@ -176,6 +178,21 @@ class Server:
         As in Go, groups and chords skip it. Works as a decorator.
         """
         self._pre_publish = handler
+        return handler
+
+    def set_error_handler(self, handler: Callable[[BaseException], Any]) -> Callable[[BaseException], Any]:
+        """Called by each worker made from now on with the exception of a task that failed for good. A decorator."""
+        self._handlers.error = handler
+        return handler
+
+    def set_pre_task_handler(self, handler: Callable[[Signature], Any]) -> Callable[[Signature], Any]:
+        """Called by each worker made from now on with the signature before each call. A decorator."""
+        self._handlers.pre_task = handler
+        return handler
+
+    def set_post_task_handler(self, handler: Callable[[Signature], Any]) -> Callable[[Signature], Any]:
+        """Called by each worker made from now on with the signature of a task that is done with. A decorator."""
+        self._handlers.post_task = handler
         return handler
 
     # -- sending --
@@ -280,7 +297,7 @@ class Server:
             recovery=min(5.0, self._lease / 6),
             handle_signals=not self.config.no_unix_signals,
         )
-        return Worker(self._engine, self.clock, settings)
+        return Worker(self._engine, self.clock, settings, replace(self._handlers))
 
     def _engine(self, handlers: Handlers) -> Engine:
         return Engine(self._producer, _Runnable(self.tasks), self.clock, handlers)

@@ -1,0 +1,90 @@
+"""A worker inside the test, on the embedded Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from gomachinery_py import Server, TaskFailed
+from gomachinery_py.demo.embedded import EmbeddedRedis
+from gomachinery_py.errors import ConfigError, ServiceUnavailable
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with EmbeddedRedis() as redis, Server(redis.url) as server:
+        yield server
+
+
+def test_server_handlers_reach_every_worker(server: Server) -> None:
+    """Handlers set on the server are called around each task, the error handler for one that failed for good."""
+    seen: list[tuple[str, str]] = []
+    done = threading.Event()
+    server.set_pre_task_handler(lambda signature: seen.append(("before", signature.name)))
+    server.set_error_handler(lambda error: seen.append(("error", str(error))))
+
+    @server.set_post_task_handler
+    def after(signature: object) -> None:
+        done.set()
+
+    @server.task
+    def fail() -> None:
+        raise ValueError("no")
+
+    with server.worker(concurrency=1), pytest.raises(TaskFailed, match="no"):
+        fail.send().get(timeout=20)
+    assert done.wait(20)
+    assert [("before", "fail"), ("error", "no")] == seen
+
+
+def test_sync_and_async_tasks_share_the_concurrency(server: Server) -> None:
+    """Two at once, whatever they are: a third one waits."""
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    def enter(change: int) -> None:
+        nonlocal running, most
+        with lock:
+            running += change
+            most = max(most, running)
+
+    @server.task
+    def on_thread() -> None:
+        enter(1)
+        threading.Event().wait(0.02)
+        enter(-1)
+
+    @server.task
+    async def on_loop() -> None:
+        enter(1)
+        await asyncio.sleep(0.02)
+        enter(-1)
+
+    with server.worker(concurrency=2):
+        results = [task.send() for _ in range(5) for task in (on_thread, on_loop)]
+        assert [None] * 10 == [result.get(timeout=20) for result in results]
+    assert most == 2
+
+
+def test_a_worker_starts_once(server: Server) -> None:
+    """A stopped worker is not started again; a new one is made."""
+    worker = server.worker(concurrency=1)
+    with worker:
+        pass
+    with pytest.raises(RuntimeError, match="make a new one"):
+        worker.start()
+
+
+def test_no_broker_is_said_at_the_start() -> None:
+    """An unreachable broker ends the start, not the patience of whoever waits."""
+    with pytest.raises(ServiceUnavailable, match=r"127\.0\.0\.1:1"):
+        Server("redis://127.0.0.1:1").worker().start()
+
+
+def test_a_lease_too_short_is_refused() -> None:
+    """It would give away tasks that still run."""
+    with pytest.raises(ConfigError, match="2 at least"):
+        Server("redis://localhost", lease=1)
