@@ -133,7 +133,7 @@ class Engine:
 
     async def _run(self, delivery: Delivery, signature: Signature, task: RunnableTask) -> None:
         origin = await self.backend.origin(signature.uuid)
-        if delivery.attempts and origin.state in (SUCCESS, FAILURE):
+        if delivery.attempts and self._is_half_done(signature, origin):
             await self._finish_again(delivery, signature, origin)
             return
         try:
@@ -201,12 +201,16 @@ class Engine:
             callback if signature.immutable else with_results(callback, results)
             for callback in signature.on_success or ()
         ]
-        has_chord = signature.group_uuid != "" and signature.chord_callback is not None
+        has_chord = _has_chord(signature)
+        # What can be one step with the end of the message is: a crash before it then sends no callback twice.
+        late: Sequence[Signature] = ()
+        if has_chord and self.producer.fused:
+            late, callbacks = await self._sendable(delivery, callbacks), []
         if not await self._commit(delivery, () if again else (state,), callbacks, settle=not has_chord):
             log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
             return
         if has_chord:
-            await self._chord(delivery, signature)
+            await self._chord(delivery, signature, late)
 
     async def _retry(self, delivery: Delivery, signature: Signature, origin: Origin, delay_ns: int) -> None:
         state = self.backend.next_state(signature.uuid, RETRY, origin)
@@ -231,6 +235,16 @@ class Engine:
             log.error("task %s (%s) failed: %s", brief(signature.uuid), brief(signature.name), brief(text))
             if self.handlers.error is not None:
                 await invoke(_guarded(self.handlers.error, error), holds_slot=False)
+
+    def _is_half_done(self, signature: Signature, origin: Origin) -> bool:
+        """Whether a worker may have died after it had stored the outcome, and before the end of the message.
+
+        Where both are one step, only a chord's member can be between them. Otherwise the state is that of another
+        message with the same UUID, such as an earlier run of a periodic task.
+        """
+        if self.producer.fused:
+            return origin.state == SUCCESS and _has_chord(signature)
+        return origin.state in (SUCCESS, FAILURE)
 
     async def _finish_again(self, delivery: Delivery, signature: Signature, origin: Origin) -> None:
         """A worker died after it had stored the outcome: the function does not run again, the rest does."""
@@ -257,8 +271,8 @@ class Engine:
 
     # -- chords --
 
-    async def _chord(self, delivery: Delivery, signature: Signature) -> None:
-        """Fire the callback if this was the group's last member, and settle the message.
+    async def _chord(self, delivery: Delivery, signature: Signature, late: Sequence[Signature]) -> None:
+        """Fire the callback if this was the group's last member, send ``late`` ones, and settle the message.
 
         A chord that can never fire leaves this member among the dead letters, although its function has run.
         """
@@ -275,17 +289,18 @@ class Engine:
             problem = "lacks the state of a member"
         if problem and not self.backend.is_null:
             group = brief(signature.group_uuid)
+            await self._commit(delivery, (), late, settle=False, checked=True)
             await self._bury(delivery, f"it has run, but its chord cannot fire: group {group} {problem}")
             return
         triggered = snapshot is not None and snapshot.meta.chord_triggered
         died_between = triggered and await self._callback_may_be_missing(delivery, signature)
         if snapshot is None or snapshot.completed != signature.group_task_count or (triggered and not died_between):
-            await self.broker.settle(delivery)
+            await self._commit(delivery, (), late, settle=True, checked=True)
             return
         callback = self._chord_callback(signature, snapshot)
         sends = [] if callback is None else await self._sendable(delivery, [callback])
         if self.producer.fused:
-            await self._trigger_fused(delivery, snapshot, sends)
+            await self._trigger_fused(delivery, snapshot, sends, late)
             return
         if died_between or await self.backend.trigger_chord(snapshot):
             for send in sends:
@@ -302,10 +317,12 @@ class Engine:
         callback = await self.backend.origin(signature.chord_callback.uuid)
         return callback.state in ("", PENDING)
 
-    async def _trigger_fused(self, delivery: Delivery, snapshot: GroupSnapshot, sends: Sequence[Signature]) -> None:
+    async def _trigger_fused(
+        self, delivery: Delivery, snapshot: GroupSnapshot, sends: Sequence[Signature], late: Sequence[Signature]
+    ) -> None:
         absent, equals = self.backend.trigger_guards(snapshot)
         commands = self.backend.trigger_commands(snapshot)
-        for send in sends:
+        for send in (*late, *sends):
             commands += self.producer.commands(send)
         deadline = self.clock.monotonic() + _CHORD_WAIT_SECONDS
         while True:
@@ -313,7 +330,7 @@ class Engine:
                 self.broker.transact(delivery, commands, absent=absent, equals=equals)
             )
             if reply in (lua.CHANGED, lua.FOREIGN):
-                await self.broker.settle(delivery)
+                await self._commit(delivery, (), late, settle=True, checked=True)
             if reply != lua.LOCKED:
                 return
             if self.clock.monotonic() > deadline:
@@ -407,6 +424,10 @@ class Engine:
             return await call()
 
         return both
+
+
+def _has_chord(signature: Signature) -> bool:
+    return signature.group_uuid != "" and signature.chord_callback is not None
 
 
 def with_results(callback: Signature, results: Sequence[TaskResult]) -> Signature:

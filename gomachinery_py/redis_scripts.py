@@ -25,7 +25,9 @@ __all__ = [
     "NOT_HELD",
     "READ",
     "RECOVER",
+    "RETIRE",
     "SCRIPTS",
+    "STALE",
     "Hold",
     "joined",
     "script",
@@ -49,7 +51,9 @@ local function transact(key, at, stop)
   local absent, equals = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   at = at + 4
   if hold ~= '' then
-    if not redis.call('LPOS', inflight, body) then return -1 end
+    local found = redis.pcall('LPOS', inflight, body)
+    if type(found) == 'table' then return found end
+    if not found then return -1 end
     key = key + 1
   end
   for i = 1, absent do
@@ -57,7 +61,7 @@ local function transact(key, at, stop)
     key = key + 1
   end
   for i = 1, equals do
-    if redis.call('GET', KEYS[key]) ~= ARGV[at] then return -3 end
+    if redis.pcall('GET', KEYS[key]) ~= ARGV[at] then return -3 end
     key = key + 1
     at = at + 1
   end
@@ -77,7 +81,11 @@ local function transact(key, at, stop)
   while at < stop do
     local words = tonumber(ARGV[at])
     local reply = redis.pcall(unpack(ARGV, at + 1, at + words))
-    if type(reply) == 'table' and reply['err'] then return reply end
+    if type(reply) == 'table' and reply['err'] then
+      -- What was written stays written; the body stays held, so that nothing is lost.
+      if hold == 'remove' then redis.call('RPUSH', inflight, body) end
+      return reply
+    end
     at = at + words + 1
   end
   return 1
@@ -100,10 +108,12 @@ return replies
 """
 
 FETCH: Final = """\
--- KEYS: queue, inflight, attempts   ARGV: how many, (body already taken)
+-- A worker that was forgotten while it slept is known again before it holds anything.
+-- KEYS: queue, inflight, attempts, workers   ARGV: worker, how many, (body already taken)
+redis.call('ZADD', KEYS[4], 'NX', redis.call('TIME')[1], ARGV[1])
 local taken = {}
-if ARGV[2] then taken[1] = ARGV[2] end
-for i = 1, tonumber(ARGV[1]) do
+if ARGV[3] then taken[1] = ARGV[3] end
+for i = 1, tonumber(ARGV[2]) do
   local body = redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
   if not body then break end
   taken[#taken + 1] = body
@@ -126,21 +136,22 @@ return tonumber(now[1])
 
 STALE: Final = """\
 -- KEYS: workers   ARGV: lease in seconds
-local now = redis.call('TIME')
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', tonumber(now[1]) - tonumber(ARGV[1]))
+local now = tonumber(redis.call('TIME')[1])
+return {now, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[1]), 'WITHSCORES')}
 """
 
 RECOVER: Final = """\
--- Gives a dead worker's tasks back to the head of the queue, in their order.
+-- Gives a dead worker's tasks back to the head of the queue, in their order. Its name is kept for an hour, with the
+-- time of recovery as a negative score: it may only have slept, and be about to take a task.
 -- KEYS: workers, queue, inflight, attempts, dead, reasons
--- ARGV: worker, lease, attempts allowed, reason, (body that had been started, its SHA-1)...
+-- ARGV: worker, lease, attempts allowed, reason, how many, (body that had been started, its SHA-1)...
 local now = tonumber(redis.call('TIME')[1])
 local beat = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if beat and tonumber(beat) > now - tonumber(ARGV[2]) then return -1 end
 local started = {}
-for i = 5, #ARGV, 2 do started[ARGV[i]] = ARGV[i + 1] end
+for i = 6, #ARGV, 2 do started[ARGV[i]] = ARGV[i + 1] end
 local moved = 0
-while moved < 1000 do
+while moved < tonumber(ARGV[5]) do
   local body = redis.call('RPOP', KEYS[3])
   if not body then break end
   local tries = 0
@@ -154,6 +165,23 @@ while moved < 1000 do
   end
   moved = moved + 1
 end
+-- One that other workers than ours finish leaves its count behind.
+redis.call('EXPIRE', KEYS[4], 86400)
+if beat and redis.call('EXISTS', KEYS[3]) == 0 then
+  if tonumber(beat) >= 0 or moved > 0 then
+    redis.call('ZADD', KEYS[1], -now, ARGV[1])
+  elseif -tonumber(beat) < now - 3600 then
+    redis.call('ZREM', KEYS[1], ARGV[1])
+  end
+end
+return moved
+"""
+
+RETIRE: Final = """\
+-- A worker signs off. What was moved to its list and never reached it goes back to the head of the queue.
+-- KEYS: workers, queue, inflight   ARGV: worker
+local moved = 0
+while moved < 1000 and redis.call('LMOVE', KEYS[3], KEYS[2], 'RIGHT', 'LEFT') do moved = moved + 1 end
 if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) end
 return moved
 """
@@ -198,7 +226,7 @@ end
 return moved
 """
 
-SCRIPTS: Final = (_TRANSACTIONS, READ, FETCH, BEAT, STALE, RECOVER, DUE, MOVE_DUE)
+SCRIPTS: Final = (_TRANSACTIONS, READ, FETCH, BEAT, STALE, RECOVER, RETIRE, DUE, MOVE_DUE)
 
 
 @dataclass(frozen=True, slots=True)

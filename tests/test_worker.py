@@ -27,7 +27,7 @@ def test_server_handlers_reach_every_worker(server: Server) -> None:
     server.set_error_handler(lambda error: seen.append(("error", str(error))))
 
     @server.set_post_task_handler
-    def after(signature: object) -> None:
+    def after(_signature: object) -> None:
         done.set()
 
     @server.task

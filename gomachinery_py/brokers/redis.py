@@ -16,6 +16,7 @@ was held by a worker that died   is lost                         goes back to th
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from typing import Self
@@ -32,8 +33,12 @@ from gomachinery_py.wire.model import PENDING, RETRY, Signature
 
 __all__ = ["RedisBroker"]
 
+log = logging.getLogger(__name__)
+
 _PAGE = 500
 _PAGE_BYTES = 8 * 1024 * 1024
+# So long the name of a worker that died is kept: it may only have slept.
+_REMEMBERED_SECONDS = 3600
 
 
 class RedisBroker(Broker):
@@ -93,13 +98,13 @@ class RedisBroker(Broker):
                 popped = await self.port.execute(("BLPOP", queue, wait))
                 bodies = [popped[1]] if popped else []
             return [Delivery(queue, body, worker) for body in bodies or ()]
-        keys = (queue, names.inflight_key(queue, worker), names.attempts_key(queue))
-        taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, limit))
+        keys = (queue, names.inflight_key(queue, worker), names.attempts_key(queue), names.workers_key(queue))
+        taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, worker, limit))
         if not taken and wait > 0:
             body = await self.port.execute(("BLMOVE", keys[0], keys[1], "LEFT", "RIGHT", wait))
             if body is None:
                 return []
-            taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, limit - 1, body))
+            taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, worker, limit - 1, body))
         return [Delivery(queue, body, worker, tries[at] if tries else 0) for at, body in enumerate(taken)]
 
     def _hold(self, delivery: Delivery, *, remove: bool) -> lua.Hold | None:
@@ -152,13 +157,20 @@ class RedisBroker(Broker):
     async def resume(self, queue: str, worker: str, known: Sequence[bytes]) -> list[Delivery]:
         if not self.crash_safe:
             return []
-        inflight = await self.port.execute(("LRANGE", names.inflight_key(queue, worker), 0, -1))
-        unknown = Counter(inflight) - Counter(known)
-        return [Delivery(queue, body, worker) for body in unknown.elements()]
+        inflight = names.inflight_key(queue, worker)
+        if await self.port.execute(("LLEN", inflight)) <= len(known):
+            return []
+        bodies = await self.port.execute(("LRANGE", inflight, 0, -1))
+        unknown = list((Counter(bodies) - Counter(known)).elements())
+        if not unknown:
+            return []
+        tries = await self.port.execute(("HMGET", names.attempts_key(queue), *unknown))
+        return [Delivery(queue, body, worker, int(count or 0)) for body, count in zip(unknown, tries, strict=True)]
 
     async def retire(self, queue: str, worker: str) -> None:
         if self.crash_safe:
-            await self.port.execute(("ZREM", names.workers_key(queue), worker))
+            keys = (names.workers_key(queue), queue, names.inflight_key(queue, worker))
+            await self.port.execute(lua.script(lua.RETIRE, keys, worker))
 
     async def move_due(self) -> int:
         members = await self.port.execute(lua.script(lua.DUE, [self.delayed_key], _PAGE, _PAGE_BYTES))
@@ -178,6 +190,7 @@ class RedisBroker(Broker):
             except WireError as error:
                 destination, body = dead, member
                 refused.append(_reason(self.default_queue, member, f"delayed task: {error}"))
+                log.error("delayed task of %d bytes is kept as a dead letter: %s", len(member), brief(str(error), 300))
             keys.append(destination)
             arguments.extend((member, body, _sha(member)))
         await self.port.execute_many(refused)
@@ -188,10 +201,15 @@ class RedisBroker(Broker):
             return 0
         workers = names.workers_key(queue)
         recovered = 0
-        for name in await self.port.execute(lua.script(lua.STALE, [workers], self.lease)):
-            worker = name.decode()
+        now, stale = await self.port.execute(lua.script(lua.STALE, [workers], self.lease))
+        # Those that were recovered before are only looked at.
+        silent = [(name.decode(), float(score)) for name, score in zip(stale[::2], stale[1::2], strict=True)]
+        lengths = await self.port.execute_many([("LLEN", names.inflight_key(queue, name)) for name, _ in silent])
+        for (worker, score), length in zip(silent, lengths, strict=True):
+            if not length and now - _REMEMBERED_SECONDS <= -score:
+                continue
             inflight = names.inflight_key(queue, worker)
-            bodies = await self.port.execute(("LRANGE", inflight, 0, _PAGE - 1))
+            bodies = await self.port.execute(("LRANGE", inflight, -_PAGE, -1))
             keys = (
                 workers,
                 queue,
@@ -203,7 +221,7 @@ class RedisBroker(Broker):
             reason = f"its worker died {self.attempts_allowed + 1} times while it ran"
             started = [word for body in await self._started(bodies) for word in (body, _sha(body))]
             moved = await self.port.execute(
-                lua.script(lua.RECOVER, keys, worker, self.lease, self.attempts_allowed, reason, *started)
+                lua.script(lua.RECOVER, keys, worker, self.lease, self.attempts_allowed, reason, _PAGE, *started)
             )
             recovered += max(0, int(moved))
         return recovered
@@ -239,6 +257,7 @@ class RedisBroker(Broker):
         infos = []
         for queue in wanted:
             workers = await self.port.execute(("ZRANGE", names.workers_key(queue), 0, -1))
+            alive = await self.port.execute(("ZCOUNT", names.workers_key(queue), 0, "+inf"))
             waiting, dead, *held = await self.port.attempt_many(
                 [
                     ("LLEN", queue),
@@ -248,7 +267,7 @@ class RedisBroker(Broker):
             )
             if isinstance(waiting, Exception):
                 continue
-            infos.append(QueueInfo(queue, waiting, sum(held), dead, len(workers)))
+            infos.append(QueueInfo(queue, waiting, sum(held), dead, alive))
         return infos
 
     async def _find_queues(self) -> list[str]:

@@ -32,6 +32,10 @@ _NOT_NOW: Final = (ClusterDownError, MasterDownError, OutOfMemoryError, ReadOnly
 _NOT_NOW_TEXTS: Final = ("BUSY ", "MISCONF", "NOREPLICAS", "OOM ", "READONLY")
 
 
+# Redis hangs up on a command of more than a gibibyte, so only so much is joined.
+_SCRIPT_BYTES: Final = 8 * 1024 * 1024
+
+
 class _Unanswered:
     pass
 
@@ -50,8 +54,9 @@ class Batch:
         # Where each request's replies are: (first command, how many), or (joined command, place in its reply).
         self._places: list[tuple[int, int, bool]] = []
         self._whole: dict[int, tuple[Any, ...]] = {}
-        transactions: list[Command] = []
+        transactions: list[list[Command]] = []
         reads: list[str] = []
+        size = 0
         for request in requests:
             if observer is not None:
                 for command in request.commands:
@@ -59,11 +64,16 @@ class Batch:
             if not request.atomic and len(request.commands) == 1:
                 command = request.commands[0]
                 if command[0] == "TRANSACT":
-                    self._places.append((-1, len(transactions), True))
-                    transactions.append(command)
+                    length = sum(len(word) for word in command[2] if type(word) is bytes)
+                    if not transactions or size + length > _SCRIPT_BYTES:
+                        transactions.append([])
+                        size = 0
+                    size += length
+                    self._places.append((-1 - len(transactions), len(transactions[-1]), True))
+                    transactions[-1].append(command)
                     continue
                 if command[0] == "GET":
-                    self._places.append((-2, len(reads), True))
+                    self._places.append((-1, len(reads), True))
                     reads.append(command[1])
                     continue
             self._add(request)
@@ -80,13 +90,13 @@ class Batch:
             self.commands.append(("EXEC",))
         self._places.append((first, len(self.commands) - first, False))
 
-    def _join(self, transactions: Sequence[Command], reads: Sequence[str]) -> None:
+    def _join(self, transactions: Sequence[Sequence[Command]], reads: Sequence[str]) -> None:
         joined = {}
-        if transactions:
-            joined[-1] = len(self.commands)
-            self._append(lua.joined(transactions))
+        for at, some in enumerate(transactions):
+            joined[-2 - at] = len(self.commands)
+            self._append(lua.joined(some))
         if reads:
-            joined[-2] = len(self.commands)
+            joined[-1] = len(self.commands)
             self._append(("GET", reads[0]) if len(reads) == 1 else lua.script(lua.READ, reads))
         self._one_read = len(reads) == 1
         self._places = [

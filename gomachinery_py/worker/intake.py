@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from gomachinery_py.brokers.base import Broker, Delivery
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
+# How often the worker's list is looked through for messages that never arrived.
+_LOOK_AGAIN_SECONDS = 5.0
 # Messages that are remembered to notice a cycle; after so many different ones it counts as one.
 _LONGEST_CYCLE = 100_000
 
@@ -95,6 +98,7 @@ class Intake:
 
     def _run(self) -> None:
         failures = 0
+        looked = time.monotonic()
         while not self._stopping.is_set():
             if not self._may_consume():
                 self._stopping.wait(self._wait)
@@ -113,10 +117,10 @@ class Intake:
                     self._room.give_back(room)
                     room = 0
                     taken = self._hand_over(run(self._broker.fetch(self.queue, self._worker, 1, self._wait)))
-                if failures:
-                    # A fetch whose answer was lost may have filled the inflight list all the same.
+                if failures or time.monotonic() - looked > _LOOK_AGAIN_SECONDS:
+                    # A fetch whose answer was lost may have filled the inflight list all the same, even later.
                     taken += self._hand_over(self._missed())
-                    failures = 0
+                    failures, looked = 0, time.monotonic()
             except (ServiceUnavailable, ServiceError) as error:
                 if failures == 0:
                     log.warning("cannot take tasks from %r: %s", brief(self.queue), error)

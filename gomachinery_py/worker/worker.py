@@ -21,7 +21,7 @@ from typing import TypeVar
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import Clock, run
 from gomachinery_py.engine import Engine, Handlers
-from gomachinery_py.errors import ServiceUnavailable
+from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.incoming import brief
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
@@ -56,8 +56,14 @@ class WorkerSettings:
 class Worker:
     """Consumes one or more queues; use :meth:`run`, or :meth:`start` and :meth:`stop`, or ``with``."""
 
-    def __init__(self, engine_for: Callable[[Handlers], Engine], clock: Clock, settings: WorkerSettings) -> None:
-        self.handlers = Handlers()
+    def __init__(
+        self,
+        engine_for: Callable[[Handlers], Engine],
+        clock: Clock,
+        settings: WorkerSettings,
+        handlers: Handlers | None = None,
+    ) -> None:
+        self.handlers = handlers or Handlers()
         self._engine = engine_for(self.handlers)
         self._broker = self._engine.broker
         self._clock = clock
@@ -129,7 +135,7 @@ class Worker:
         prefetch = settings.prefetch if settings.prefetch is not None else 4 * self.concurrency
         room = Room(self.concurrency, prefetch)
         pump = self._pump = Pump(self._engine.process, self._broker, self._clock, room, self.name)
-        self._pump_thread = threading.Thread(target=pump.run, name=f"{self.name}-pump", daemon=True)
+        self._pump_thread = threading.Thread(target=self._drive, args=(pump,), name=f"{self.name}-pump", daemon=True)
         self._pump_thread.start()
         self._intakes = [
             Intake(self._broker, queue, self.name, pump, room, settings.poll, lambda: self._may_consume())
@@ -173,6 +179,17 @@ class Worker:
 
     # -- parts --
 
+    def _drive(self, pump: Pump) -> None:
+        try:
+            pump.run()
+        except BaseException:
+            # The pump has said why. Without signs of life others take over what is held.
+            self.quit()
+            for intake in self._intakes:
+                intake.stop()
+            for chore in self._chores:
+                chore.stop()
+
     def _ask_to_stop(self) -> None:
         self._stop_asked = True
         self._wake.put(None)
@@ -203,7 +220,7 @@ class Worker:
         for queue in self.queues:
             try:
                 run(self._broker.retire(queue, self.name))
-            except ServiceUnavailable as error:
+            except (ServiceError, ServiceUnavailable) as error:
                 log.warning("cannot sign off from %r: %s", brief(queue), error)
         log.info("worker %s: drained", self.name)
 
