@@ -6,6 +6,7 @@ may never be sent.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
@@ -91,19 +92,15 @@ class _Fleet:
             assert worker.consumes(30), worker.failed(f"no longer works: {what}")
             assert worker.restarts == 0, worker.failed(f"was restarted: {what}")
             client = worker.redis.client
-            wait_until(lambda client=client: not self._unfinished(client), 30, f"all tasks done: {what}")
+            wait_until(functools.partial(self._is_done, client), 30, f"all tasks done: {what}")
             assert client.type("machinery_tasks") in (b"none", b"list")
             assert client.type("delayed_tasks") in (b"none", b"zset")
             server.close()
         self.due.clear()
 
-    def _unfinished(self, client: Any) -> list[str]:
+    def _is_done(self, client: Any) -> bool:
         states = client.mget(self.due) if self.due else []
-        return [
-            uuid
-            for uuid, state in zip(self.due, states, strict=True)
-            if state is None or json.loads(state)["State"] not in ("SUCCESS", "FAILURE")
-        ]
+        return all(state and json.loads(state)["State"] in ("SUCCESS", "FAILURE") for state in states)
 
 
 @pytest.fixture
@@ -126,7 +123,7 @@ def test_go_workers_survive_whatever_is_accepted(fleet: _Fleet) -> None:
         deadline=None,
         database=None,
         phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     )
     @given(st.lists(plans, min_size=BATCH, max_size=BATCH).map(_Batch))
     def send(batch: _Batch) -> None:
@@ -188,9 +185,12 @@ def _clashing(which: str) -> Chord:
 CIRCLE: dict[str, Any] = {}
 CIRCLE["again"] = CIRCLE
 
+NO_INTEGERS: list[Any] = [True, 1.5, None, [], {}, b"1", 2**63, -(2**63) - 1, Number("1.0"), Number("1e3")]
+NO_LISTS: list[Any] = [True, {}, {"a": 1}, "5", [True], ["x"], [None], [1.5], [[1]], [2**63], 5]
+NO_HEADERS: list[Any] = [{"a": math.nan}, {"a": _nested(10_000)}, CIRCLE, {"a": b""}, {1: 1}, []]
 VALUES: list[tuple[str, Any]] = [
     *((kind, "x") for kind in ("int64", "uint8", "float64", "bool", "[]int64", "[]bool")),
-    *(("int64", value) for value in (True, 1.5, None, [], {}, b"1", 2**63, -(2**63) - 1, Number("1.0"), Number("1e3"))),
+    *(("int64", value) for value in NO_INTEGERS),
     *(("int8", 300), ("int32", 2**31), ("uint64", -1), ("uint64", 2**64), ("uint16", 65_536), ("string", 5)),
     *(("float64", value) for value in (math.nan, math.inf, -math.inf, True, Number("1e400"), 10**400)),
     *(
@@ -201,7 +201,7 @@ VALUES: list[tuple[str, Any]] = [
         ("bool", 0),
         ("bool", "true"),
     ),
-    *(("[]int64", value) for value in (True, {}, {"a": 1}, "5", [True], ["x"], [None], [1.5], [[1]], [2**63], 5)),
+    *(("[]int64", value) for value in NO_LISTS),
     *(("[]string", [False]), ("[]string", [None]), ("[]string", {"a": 1}), ("[]float64", [math.nan]), ("[]byte", "?")),
     *(("[]byte", [256]), ("[]uint8", [-1]), ("int128", 1), ("", 1), ("map[string]int", {}), ("[]any", [])),
 ]
@@ -213,7 +213,7 @@ FIELDS: list[tuple[str, Any]] = [
     *(("retry_count", value) for value in (-1, 2**63, 10**400, True, "3", 1.0, math.inf)),
     *(("retry_timeout", value) for value in (-1, 2**63 - 1, 2**63 - 100, 367 * 86_400, "1", None)),
     *(("priority", value) for value in (-1, 256, True, 1.0)),
-    *(("headers", value) for value in ({"a": math.nan}, {"a": _nested(10_000)}, CIRCLE, {"a": b""}, {1: 1}, [])),
+    *(("headers", value) for value in NO_HEADERS),
     *(
         (field, name)
         for field in ("uuid", "group_uuid", "routing_key")

@@ -32,7 +32,8 @@ def is_reserved(name: str) -> bool:
 
 
 def task(name: str = "add", **fields: Any) -> Signature:
-    return Signature(name, **({"uuid": "task_1"} | fields))
+    given: dict[str, Any] = {"uuid": "task_1", **fields}
+    return Signature(name, **given)
 
 
 def reason(signature: Signature, body: bytes = b"{}") -> str | None:
@@ -176,8 +177,9 @@ def test_the_text_of_any_exception(error: BaseException, expected: str) -> None:
 
 def test_brief_errors() -> None:
     """Class, text and places in one short line."""
+    shown = ""
     try:
-        [].index(LONG)
+        list[str]().index(LONG)
     except ValueError as error:
         shown = brief_error(ValueError(LONG).with_traceback(error.__traceback__))
     assert shown.startswith("ValueError: żżż")

@@ -38,6 +38,7 @@ DONE = "SUCCESS"
 RAN = "SUCCESS, but its callback is among the dead letters"
 WAITS = "still in the queue: nobody here knows its name"
 DROPPED = "dropped, as it asks for"
+ELSEWHERE = "in a queue that nobody here consumes"
 
 QUEUE = "machinery_tasks"
 CUSTOM_QUEUE = "special"
@@ -61,7 +62,8 @@ class Message:
             if signature.routing_key in RESERVED[2:]:
                 return self
             signature.routing_key = signature.routing_key or QUEUE
-            return replace(self, body=wire.encode_signature(signature))
+            fate = self.fate if signature.routing_key in (QUEUE, CUSTOM_QUEUE) else ELSEWHERE
+            return replace(self, body=wire.encode_signature(signature), fate=fate)
         except wire.WireError:
             return self
 

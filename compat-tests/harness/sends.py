@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from types import GenericAlias
 from typing import Any
 
 from hypothesis import strategies as st
@@ -91,7 +92,7 @@ def _any_arg(draw: st.DrawFn) -> Arg:
 
 any_arg = _mostly(
     _any_arg(),
-    st.sampled_from([Arg("int128", 1), Arg("", 1), Arg("[]any", []), Arg(5, 1), "x", None, 5]),  # type: ignore[arg-type]
+    st.sampled_from([Arg("int128", 1), Arg("", 1), Arg("[]any", []), "x", None, 5]),
     40,
 )
 NAMES = [
@@ -223,13 +224,14 @@ def _hand_made(draw: st.DrawFn, names: list[str], most: int) -> Signature:
     return Signature(name, draw(arguments_of[name]), **draw(_some(FIELDS, most)))
 
 
+NOT_TEXT: Any = 5
 unregistered = st.sampled_from(["nobody knows", "ą", "x" * 10_000]).map(
     lambda name: Signature(name, ignore_when_task_not_registered=True)
 )
 signatures: SearchStrategy[Signature] = _mostly(
     _hand_made(NAMES, 3),
-    unregistered | st.sampled_from([Signature(""), Signature(5)]),
-    40,  # type: ignore[arg-type]
+    unregistered | st.sampled_from(["", NOT_TEXT]).map(Signature),
+    40,
 )
 
 OPTIONS: dict[str, SearchStrategy[Any]] = {
@@ -266,12 +268,12 @@ def declare(server: Server) -> dict[str, Any]:
     def fail(message: str) -> None: ...
     def noop() -> None: ...
 
-    stubs = {
-        function.__name__: server.remote()(function) for function in (add, concat, return_multiple_values, fail, noop)
-    }
+    functions: list[Any] = [add, concat, return_multiple_values, fail, noop]
+    stubs: dict[str, Any] = {function.__name__: server.remote()(function) for function in functions}
     stubs["sum"] = server.remote("sum")(total)
-    kinds = {name: getattr(types, alias) for name, alias in ALIASES.items()} | {"string": str}
-    for name, kind in (kinds | {f"[]{name}": list[kind] for name, kind in kinds.items()} | {"[]byte": bytes}).items():
+    kinds: dict[str, Any] = {name: getattr(types, alias) for name, alias in ALIASES.items()} | {"string": str}
+    kinds |= {f"[]{name}": GenericAlias(list, kind) for name, kind in kinds.items()} | {"[]byte": bytes}
+    for name, kind in kinds.items():
 
         def echo(value: Any) -> Any: ...
 
