@@ -1,4 +1,7 @@
-"""Our side of benchmarks/throughput.py, in processes of its own: ``python -m benchmarks.python_side VERB URL COUNT``."""
+"""Our side of benchmarks/throughput.py, in processes of its own.
+
+``python -m benchmarks.python_side VERB URL COUNT``
+"""
 
 from __future__ import annotations
 

@@ -93,7 +93,9 @@ def drained_rate(redis: RedisServer, start: Callable[[], subprocess.Popen[bytes]
         worker.wait()
 
 
-def with_worker(redis: RedisServer, start: Callable[[], subprocess.Popen[bytes]], measure: Callable[[], float]) -> float:
+def with_worker(
+    redis: RedisServer, start: Callable[[], subprocess.Popen[bytes]], measure: Callable[[], float]
+) -> float:
     """A figure taken while one idle worker is there."""
     redis.flush()
     worker = start()
@@ -125,7 +127,8 @@ def main() -> None:
             redis.stop()
     print(f"\n{'Redis, one process each':<44}{'Go v2':>10}{'ours':>10}{'ours/Go':>9}")
     for name, ours, theirs in rows:
-        print(f"{name:<44}{theirs:>10,.4g}{ours:>10,.4g}{ours / theirs:>9.2f}" if theirs else f"{name:<44}{'':>10}{ours:>10,.4g}")
+        beside = f"{theirs:>10,.4g}{ours:>10,.4g}{ours / theirs:>9.2f}" if theirs else f"{'':>10}{ours:>10,.4g}"
+        print(f"{name:<44}{beside}")
 
 
 def measure(redis: RedisServer) -> list[tuple[str, float, float]]:

@@ -19,7 +19,7 @@ def go() -> str:
     """Path of the go command; RuntimeError with the remedy when there is none."""
     executable = shutil.which("go")
     if executable is None:
-        raise RuntimeError("go is missing; install Go 1.24 or later (Debian: apt-get install golang-go)")
+        raise RuntimeError("go is missing; install Go 1.26 or later (Debian: apt-get install golang-go)")
     return executable
 
 

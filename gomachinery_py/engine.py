@@ -26,6 +26,7 @@ from gomachinery_py.errors import (
     RetryTaskLater,
     ServiceError,
     ServiceUnavailable,
+    SignatureError,
     WireError,
     WrongKeyType,
 )
@@ -155,10 +156,30 @@ class Engine:
             self.backend.next_state(signature.uuid, RECEIVED, origin),
             self.backend.next_state(signature.uuid, STARTED, origin),
         ]
-        if await self._commit(delivery, states, (), settle=False):
+        if _has_chord(signature) and self.producer.fused:
+            held = await self._begin_member(delivery, states, origin)
+        else:
+            held = await self._commit(delivery, states, (), settle=False)
+        if held:
             return True
         log.warning("task %s was taken over by another worker before it began here", brief(signature.uuid))
         return False
+
+    async def _begin_member(self, delivery: Delivery, states: Sequence[TaskState], origin: Origin) -> bool:
+        """Only over the state that was read: a member is still held after its SUCCESS.
+
+        A request that was given up and sent again, and arrives after all, must not write over that.
+        """
+        commands = [command for state in states for command in self.backend.state_commands(state)]
+        uuid = states[0].task_uuid
+        while True:
+            absent = [uuid] if origin.raw is None else []
+            equals = [] if origin.raw is None else [(uuid, origin.raw)]
+            command = self.broker.transact(delivery, commands, remove=False, absent=absent, equals=equals)
+            reply = await self.broker.port.execute(command)
+            if reply not in (lua.LOCKED, lua.CHANGED):
+                return bool(reply == lua.DONE)
+            origin = await self.backend.origin(uuid)
 
     async def _finish(self, delivery: Delivery, signature: Signature, origin: Origin, outcome: Outcome) -> None:
         error = outcome.error
@@ -206,7 +227,8 @@ class Engine:
         late: Sequence[Signature] = ()
         if has_chord and self.producer.fused:
             late, callbacks = await self._sendable(delivery, callbacks), []
-        if not await self._commit(delivery, () if again else (state,), callbacks, settle=not has_chord):
+        states = () if again else (state,)
+        if not await self._commit(delivery, states, callbacks, settle=not has_chord):
             log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
             return
         if has_chord:
@@ -230,7 +252,8 @@ class Engine:
         text = error_text(error)
         state = self.backend.next_state(signature.uuid, FAILURE, origin, error=text)
         callbacks = [with_error(callback, text) for callback in signature.on_error or ()]
-        held = await self._commit(delivery, () if again else (*before, state), callbacks, settle=True)
+        states = () if again else (*before, state)
+        held = await self._commit(delivery, states, callbacks, settle=True)
         if held and not again:
             log.error("task %s (%s) failed: %s", brief(signature.uuid), brief(signature.name), brief(text))
             if self.handlers.error is not None:
@@ -396,7 +419,7 @@ class Engine:
                     await self.broker.check_queue(send.routing_key)
             except ServiceUnavailable:
                 raise
-            except (WireError, WrongKeyType) as error:
+            except (WireError, WrongKeyType, SignatureError) as error:
                 reason = str(error)
             if reason is None:
                 good.append(send)

@@ -7,6 +7,7 @@ port runs all that it has at a time as one script: each is still all or nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -32,7 +33,10 @@ __all__ = [
     "joined",
     "script",
     "transaction",
+    "unmarked",
 ]
+
+_MARK: Final = re.compile(rb"gmpy:[0-9a-f.]+\n")
 
 DONE: Final = 1
 NOT_HELD: Final = -1
@@ -43,15 +47,15 @@ FOREIGN: Final = -4
 _TRANSACTIONS: Final = """\
 -- Several transactions, each: conditions first, then commands; nothing of it happens unless every condition holds.
 -- ARGV: transactions, then for each: its keys, its words, and its words:
---       hold ('', 'check' or 'remove'), body, absent, equals, (value) x equals, then (count, word...) per command
+--       hold ('', 'check' or 'remove'), entry, absent, equals, (value) x equals, then (count, word...) per command
 -- KEYS of each: (inflight list when held), (key) x absent, (key) x equals, keys of the commands
 local kinds = {SET = 'string', RPUSH = 'list', LPUSH = 'list', ZADD = 'zset', HSET = 'hash'}
 local function transact(key, at, stop)
-  local hold, body, inflight = ARGV[at], ARGV[at + 1], KEYS[key]
+  local hold, entry, inflight = ARGV[at], ARGV[at + 1], KEYS[key]
   local absent, equals = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   at = at + 4
   if hold ~= '' then
-    local found = redis.pcall('LPOS', inflight, body)
+    local found = redis.pcall('LPOS', inflight, entry)
     if type(found) == 'table' then return found end
     if not found then return -1 end
     key = key + 1
@@ -77,13 +81,13 @@ local function transact(key, at, stop)
     end
     look = look + tonumber(ARGV[look]) + 1
   end
-  if hold == 'remove' then redis.call('LREM', inflight, 1, body) end
+  if hold == 'remove' then redis.call('LREM', inflight, 1, entry) end
   while at < stop do
     local words = tonumber(ARGV[at])
     local reply = redis.pcall(unpack(ARGV, at + 1, at + words))
     if type(reply) == 'table' and reply['err'] then
-      -- What was written stays written; the body stays held, so that nothing is lost.
-      if hold == 'remove' then redis.call('RPUSH', inflight, body) end
+      -- What was written stays written; the message stays held, so that nothing is lost.
+      if hold == 'remove' then redis.call('RPUSH', inflight, entry) end
       return reply
     end
     at = at + words + 1
@@ -108,15 +112,22 @@ return replies
 """
 
 FETCH: Final = """\
--- A worker that was forgotten while it slept is known again before it holds anything.
--- KEYS: queue, inflight, attempts, workers   ARGV: worker, how many, (body already taken)
-redis.call('ZADD', KEYS[4], 'NX', redis.call('TIME')[1], ARGV[1])
+-- Each body is held under a mark of its own: a worker that meets a message again, which others gave back meanwhile,
+-- must not take what it writes now for what it was allowed to write then.
+-- KEYS: queue, inflight, attempts, workers   ARGV: worker, mark, how many, (body already taken)
+-- Also a sign of life: who was forgotten while it slept is known again before it holds anything.
+redis.call('ZADD', KEYS[4], redis.call('TIME')[1], ARGV[1])
+redis.call('LLEN', KEYS[2])
 local taken = {}
-if ARGV[3] then taken[1] = ARGV[3] end
-for i = 1, tonumber(ARGV[2]) do
-  local body = redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
-  if not body then break end
+local function hold(body)
   taken[#taken + 1] = body
+  redis.call('RPUSH', KEYS[2], ARGV[2] .. #taken .. '\\n' .. body)
+end
+if ARGV[4] and redis.call('LREM', KEYS[2], -1, ARGV[4]) == 1 then hold(ARGV[4]) end
+while #taken < tonumber(ARGV[3]) do
+  local body = redis.call('LPOP', KEYS[1])
+  if not body then break end
+  hold(body)
 end
 local tries = {}
 if #taken > 0 and redis.call('EXISTS', KEYS[3]) == 1 then
@@ -152,8 +163,9 @@ local started = {}
 for i = 6, #ARGV, 2 do started[ARGV[i]] = ARGV[i + 1] end
 local moved = 0
 while moved < tonumber(ARGV[5]) do
-  local body = redis.call('RPOP', KEYS[3])
+  local body = redis.call('LINDEX', KEYS[3], -1)
   if not body then break end
+  body = string.match(body, '^gmpy:[%x%.]+\\n(.*)$') or body
   local tries = 0
   if started[body] then tries = redis.call('HINCRBY', KEYS[4], body, 1) end
   if tries > tonumber(ARGV[3]) then
@@ -163,6 +175,7 @@ while moved < tonumber(ARGV[5]) do
   else
     redis.call('LPUSH', KEYS[2], body)
   end
+  redis.call('RPOP', KEYS[3])
   moved = moved + 1
 end
 -- One that other workers than ours finish leaves its count behind.
@@ -181,7 +194,13 @@ RETIRE: Final = """\
 -- A worker signs off. What was moved to its list and never reached it goes back to the head of the queue.
 -- KEYS: workers, queue, inflight   ARGV: worker
 local moved = 0
-while moved < 1000 and redis.call('LMOVE', KEYS[3], KEYS[2], 'RIGHT', 'LEFT') do moved = moved + 1 end
+while moved < 1000 do
+  local body = redis.call('LINDEX', KEYS[3], -1)
+  if not body then break end
+  redis.call('LPUSH', KEYS[2], string.match(body, '^gmpy:[%x%.]+\\n(.*)$') or body)
+  redis.call('RPOP', KEYS[3])
+  moved = moved + 1
+end
 if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('ZREM', KEYS[1], ARGV[1]) end
 return moved
 """
@@ -231,11 +250,17 @@ SCRIPTS: Final = (_TRANSACTIONS, READ, FETCH, BEAT, STALE, RECOVER, RETIRE, DUE,
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A body that must still be in a worker's inflight list for a transaction to happen."""
+    """An entry that must still be in a worker's inflight list for a transaction to happen."""
 
     inflight: str
-    body: bytes
+    entry: bytes
     remove: bool
+
+
+def unmarked(entry: bytes) -> bytes:
+    """The body of an entry in an inflight list; one that a blocking fetch has just moved there has no mark yet."""
+    match = _MARK.match(entry)
+    return entry[match.end() :] if match else entry
 
 
 def script(text: str, keys: Sequence[str], *arguments: object) -> Command:
@@ -262,7 +287,7 @@ def transaction(
         words = ["", b"", len(absent), len(equals)]
     else:
         keys.append(hold.inflight)
-        words = ["remove" if hold.remove else "check", hold.body, len(absent), len(equals)]
+        words = ["remove" if hold.remove else "check", hold.entry, len(absent), len(equals)]
     keys += absent
     for key, value in equals:
         keys.append(key)

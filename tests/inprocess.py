@@ -23,6 +23,7 @@ __all__ = [
     "engine_of",
     "fetch",
     "inflight",
+    "make_due",
     "recover",
     "server_on",
     "work_until_quiet",
@@ -38,6 +39,8 @@ class FakeRedisPort(Port):
 
     def __init__(self, server: fakeredis.FakeServer | None = None) -> None:
         self.redis = fakeredis.FakeStrictRedis(server=server or fakeredis.FakeServer(version=(7,)))
+        #: Told of each command that took effect.
+        self.on_done: Callable[[Command], None] = lambda _command: None
 
     def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
         return [[self._run(command) for command in request.commands] for request in requests]
@@ -51,6 +54,8 @@ class FakeRedisPort(Port):
             reply = self.redis.execute_command(*(lua.joined([command]) if is_transaction else command))
         except ResponseError as error:
             return WrongKeyType(str(error)) if "WRONGTYPE" in str(error) else ServiceError(str(error))
+        if not is_transaction or reply[0] == lua.DONE:
+            self.on_done(command)
         if is_transaction:
             return reply[0]
         return {True: b"OK"}.get(reply, reply) if isinstance(reply, bool) else reply
@@ -102,12 +107,17 @@ def fetch(server: Server, worker: str, limit: int = 1) -> list[Delivery]:
 def recover(server: Server) -> None:
     """Give back what dead workers held, and bring delayed tasks to their queue whatever their time."""
     run(server.broker.recover("machinery_tasks"))
+    make_due(server)
+    run(server.broker.move_due())
+
+
+def make_due(server: Server) -> None:
+    """Let the time of all delayed tasks come."""
     port = server.broker.port
     assert isinstance(port, FakeRedisPort)
     assert isinstance(server.broker, RedisBroker)
-    for body, _ in port.redis.zrange(server.broker.delayed_key, 0, -1, withscores=True):
+    for body in port.redis.zrange(server.broker.delayed_key, 0, -1):
         port.redis.zadd(server.broker.delayed_key, {body: 1})
-    run(server.broker.move_due())
 
 
 def work_until_quiet(server: Server) -> None:

@@ -1,9 +1,12 @@
-"""The command line, on an embedded Redis."""
+"""The command line as a process: workers, apps, signals, and services that are not there."""
 
 from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,14 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import Done, finished, gomachinery, process
 
-from gomachinery_py import Server, Signature, wire
-from gomachinery_py.cli.tasks import parse_argument
-from gomachinery_py.demo.embedded import EmbeddedRedis
+from gomachinery_py import Arg, Server, Signature, wire
+from gomachinery_py.effects import run
 
 APP = """
+import logging, time
 from gomachinery_py import Server
 server = Server("redis://127.0.0.1:1")
+eager = Server("eager")
 other = 5
 
 @server.task
@@ -30,199 +35,242 @@ def fail(text: str) -> None:
     raise ValueError(text)
 
 @server.task(queue="elsewhere")
-def far() -> None:
-    return
+def far() -> str:
+    return "from far away"
+
+@server.task
+def slow(seconds: float) -> str:
+    time.sleep(seconds)
+    return "slept"
 """
 
 
 @pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with EmbeddedRedis() as redis:
-        yield redis.url
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with an app."""
+    directory = tmp_path_factory.mktemp("app")
+    (directory / "app.py").write_text(APP)
+    (directory / "broken.py").write_text("import nothing_of_this_name\n")
+    (directory / "ends.py").write_text("raise SystemExit(7)\n")
+    return directory
 
 
-@pytest.fixture
-def app(tmp_path: Path) -> Path:
-    (tmp_path / "app.py").write_text(APP)
-    return tmp_path
+class Worker:
+    """A worker process that consumes by the time this is constructed."""
+
+    def __init__(self, app: Path, url: str, *options: str) -> None:
+        variables = {"PYTHONFAULTHANDLER": "1"}
+        self.child = process("worker", "app:server", "--broker", url, *options, cwd=app, env=variables)
+        assert self.child.stderr is not None
+        self.lines: list[bytes] = []
+        while not self.lines or b"at once, from" not in self.lines[-1]:
+            line = self.child.stderr.readline()
+            assert line, self.lines
+            self.lines.append(line)
+
+    def ended(self) -> tuple[int, bytes]:
+        """Its exit code, and all that it logged."""
+        try:
+            _, rest = self.child.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            # Where each of its threads is goes into the failure.
+            self.child.send_signal(signal.SIGABRT)
+            raise AssertionError(self.child.communicate()[1].decode()) from None
+        return self.child.returncode, b"".join(self.lines) + rest
 
 
-def gomachinery(
-    *arguments: str, cwd: Path | None = None, stdin: bytes = b"", env: dict[str, str] | None = None
-) -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("BROKER", "RESULT_BACKEND")}
-    done = subprocess.run(
-        [sys.executable, "-m", "gomachinery_py", *arguments],
-        cwd=cwd,
-        input=stdin,
-        capture_output=True,
-        env={**environment, **(env or {})},
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
-
-
-@pytest.fixture
-def worker(app: Path, redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "gomachinery_py", "worker", "app:server", "-c", "2", "--broker", redis_url]
-    process = subprocess.Popen(command, cwd=app, stderr=subprocess.PIPE)
-    yield process
-    process.terminate()
-    process.communicate(timeout=20)
+@pytest.fixture(scope="module")
+def worker(app: Path, embedded_url: str) -> Iterator[Worker]:
+    """A worker of the app on two queues."""
+    worker = Worker(app, embedded_url, "-c", "2", "-q", "machinery_tasks", "-q", "elsewhere", "--tag", "w1")
+    yield worker
+    worker.child.terminate()
+    worker.ended()
 
 
 @pytest.mark.usefixtures("worker")
-def test_send_wait_and_result(redis_url: str) -> None:
+def test_send_wait_and_result(embedded_url: str) -> None:
     """A typed task sent from the shell runs, and its result can be read again."""
-    code, out, _ = gomachinery("send", "add", "int64:1", "2", "--wait", "20", "--json", "--broker", redis_url)
-    state = json.loads(out)
-    assert (code, state["state"], state["results"]) == (0, "SUCCESS", [{"type": "int64", "value": 3}])
-    assert gomachinery("result", state["uuid"], "--broker", redis_url)[:2] == (0, "3\n")
+    sent = gomachinery("send", "add", "int64:1", "2", "--wait", "20", "--json", "--broker", embedded_url)
+    state = json.loads(sent.out)
+    assert (sent.code, state["state"], state["results"]) == (0, "SUCCESS", [{"type": "int64", "value": 3}])
+    assert gomachinery("result", state["uuid"], "--broker", embedded_url) == Done(0, "3\n", "")
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_failed_task_is_exit_code_1(redis_url: str) -> None:
-    """The stored text goes to standard error."""
-    code, _, error = gomachinery("send", "fail", "string:no such luck", "--wait", "20", "--broker", redis_url)
-    assert (code, error) == (1, "FAILURE: no such luck\n")
+def test_wait_without_seconds_may_stand_in_front(embedded_url: str) -> None:
+    """What has a type cannot be a number of seconds."""
+    assert gomachinery("send", "add", "--wait", "int64:1", "-5", "--broker", embedded_url).out == "-4\n"
 
 
-def test_worker_drains_on_sigterm(app: Path, redis_url: str) -> None:
-    """Exit code 0, and a word about tasks whose queue it does not consume."""
-    command = [sys.executable, "-m", "gomachinery_py", "worker", "app:server", "--broker", redis_url]
-    process = subprocess.Popen(command, cwd=app, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    seen = b""
-    while b"at once, from" not in seen:
-        line = process.stderr.readline()
-        assert line, seen
-        seen += line
-    process.terminate()
-    _, rest = process.communicate(timeout=20)
-    assert process.returncode == 0
-    assert b"'elsewhere', which this worker does not consume" in seen
-    assert b"drained" in rest
+@pytest.mark.usefixtures("worker")
+def test_a_second_queue_is_consumed(embedded_url: str) -> None:
+    """-q may be given more than once."""
+    assert (
+        gomachinery("send", "far", "--queue", "elsewhere", "--wait", "--broker", embedded_url).out == "from far away\n"
+    )
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_failed_task_is_exit_code_1(embedded_url: str) -> None:
+    """The stored text goes to standard error, on one line and harmless."""
+    done = gomachinery("send", "fail", "string:no\x1b[2J luck\n", "--wait", "20", "--broker", embedded_url)
+    assert done == Done(1, "", "FAILURE: no\\x1b[2J luck\\n\n")
+
+
+@pytest.mark.usefixtures("worker")
+def test_progress_is_shown_on_a_terminal_only(embedded_url: str) -> None:
+    """A spinner while a result is waited for; nothing of it in a pipe."""
+    command = ("send", "slow", "float64:1", "--wait", "--broker", embedded_url)
+    ours, theirs = pty.openpty()
+    with process(*command, stderr=theirs, env={"TERM": "xterm", "COLUMNS": "120"}) as child:
+        os.close(theirs)
+        out, _ = child.communicate(timeout=30)
+        seen = os.read(ours, 65536)
+        os.close(ours)
+    assert (child.returncode, out, b"waiting for task_" in seen) == (0, b"slept\n", True)
+    assert finished(*command) == Done(0, "slept\n", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_worker_drains_on_the_first_signal(app: Path, embedded_url: str, number: int) -> None:
+    """The running task ends well, and the exit code is 0."""
+    queue = f"drained_{number}"
+    worker = Worker(app, embedded_url, "--default-queue", queue)
+    sent = gomachinery("send", "slow", "float64:0.7", "--queue", queue, "--broker", embedded_url)
+    time.sleep(0.4)
+    worker.child.send_signal(number)
+    code, log = worker.ended()
+    assert (code, b"drained" in log) == (0, True)
+    assert gomachinery("result", sent.out.strip(), "--broker", embedded_url) == Done(0, "slept\n", "")
+
+
+def test_worker_quits_on_the_second_signal(app: Path, embedded_url: str) -> None:
+    """At once, with exit code 1, whatever runs; the task is not lost."""
+    worker = Worker(app, embedded_url, "--default-queue", "quit")
+    gomachinery("send", "slow", "float64:60", "--queue", "quit", "--broker", embedded_url)
+    time.sleep(0.5)
+    worker.child.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    started = time.monotonic()
+    worker.child.send_signal(signal.SIGINT)
+    code, _ = worker.ended()
+    assert (code, time.monotonic() - started < 3) == (1, True)
+    listed = json.loads(gomachinery("queue", "ls", "quit", "--json", "--broker", embedded_url).out)
+    assert listed["inflight"] == 1
+
+
+def test_worker_warns_of_tasks_that_it_does_not_consume(app: Path, embedded_url: str) -> None:
+    """A declared queue that no -q names would wait for ever."""
+    worker = Worker(app, embedded_url, "--default-queue", "warned")
+    worker.child.terminate()
+    assert b"'elsewhere', which this worker does not consume" in worker.ended()[1]
+
+
+def test_log_lines_are_text_or_json(app: Path, embedded_url: str) -> None:
+    """Each has time, level and message."""
+    worker = Worker(app, embedded_url, "--default-queue", "logged", "--log-format", "json")
+    worker.child.terminate()
+    lines = [json.loads(line) for line in worker.ended()[1].splitlines()]
+    assert {tuple(line) for line in lines} == {("time", "level", "logger", "message")}
+    assert [line["level"] for line in lines if "at once, from logged" in line["message"]] == ["info"]
 
 
 @pytest.mark.parametrize(
     ("target", "text"),
     [
-        ("nowhere:server", "there is no module 'nowhere'"),
-        ("app:missing", "has no attribute 'missing'; it has the server 'server'"),
-        ("app:other", "has something else under the name 'other'"),
-        ("app", "write MODULE:SERVER"),
+        ("nowhere:server", "there is no module 'nowhere' here or on the Python path"),
+        ("broken:server", "importing broken failed: No module named 'nothing_of_this_name'"),
+        ("ends:server", "importing ends failed: SystemExit: 7"),
+        ("app:missing", "module app has no attribute 'missing'; it has the server 'server'"),
+        ("app:other", "module app has something else under the name 'other'; it has the server 'server'"),
+        ("app", "'app' names no server: write MODULE:SERVER, for instance app:server"),
+        ("app:eager", "the eager broker runs tasks inside the process that sends them"),
     ],
 )
 def test_wrong_apps_are_usage_errors(app: Path, target: str, text: str) -> None:
     """Exit code 2 and one line that says what to do."""
-    code, _, error = gomachinery("worker", target, cwd=app)
-    assert (code, text in error) == (2, True)
+    code, out, error = finished("worker", target, cwd=app)
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert error.startswith(f"gomachinery: {text}")
 
 
-def test_unreachable_broker_is_one_line_within_two_seconds(app: Path) -> None:
-    """Exit code 3; the URL is named without its password."""
-    for command in (("worker", "app:server"), ("queue", "ls"), ("send", "add")):
-        started = time.monotonic()
-        code, _, error = gomachinery(*command, "--broker", "redis://:hunter2@127.0.0.1:1", cwd=app)
-        assert (code, error.count("\n")) == (3, 1), error
-        assert "redis://***@127.0.0.1:1" in error
-        assert "hunter2" not in error
-        assert time.monotonic() - started < 5
+def test_debug_shows_where_an_import_failed(app: Path) -> None:
+    """--debug may stand before the verb and after it."""
+    for command in (("--debug", "worker", "broken:server"), ("worker", "broken:server", "--debug")):
+        code, _, error = finished(*command, cwd=app)
+        assert (code, "Traceback" in error, 'broken.py", line 1' in error) == (2, True, True)
 
 
-def test_no_broker_given() -> None:
-    """Nothing is guessed."""
-    code, _, error = gomachinery("queue", "ls")
-    assert (code, "no broker is given" in error) == (2, True)
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of a server that takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield f"redis://:hunter2@127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_queue_verbs(redis_url: str) -> None:
-    """ls, peek, purge; purge asks unless told not to."""
-    with Server(redis_url, default_queue="verbs") as server:
-        for number in range(3):
-            server.send_task(Signature("add", [parse_argument(f"int64:{number}")], uuid=f"task_{number}"))
-    options = ("--broker", redis_url)
-    listed = json.loads(gomachinery("queue", "ls", "verbs", "--json", *options)[1])
-    assert listed == {"queue": "verbs", "waiting": 3, "inflight": 0, "dead": 0, "workers": 0}
-    lines = gomachinery("queue", "peek", "verbs", "--json", "-n", "2", *options)[1].splitlines()
-    assert [json.loads(line)["args"] for line in lines] == [[{"type": "int64", "value": n}] for n in (0, 1)]
-    assert gomachinery("queue", "purge", "verbs", *options, stdin=b"n\n")[0] == 1
-    assert gomachinery("queue", "purge", "verbs", "--yes", *options)[:2] == (0, "3 dropped\n")
-
-
-def test_dead_and_requeue(redis_url: str) -> None:
-    """Dead letters are shown with their reason and can be put back."""
-    from gomachinery_py.effects import run
-
-    with Server(redis_url) as server:
-        run(server.broker.bury_body("sick", b"\x1b[31mnot json", "cannot be decoded: no"))
-        options = ("--broker", redis_url)
-        shown = gomachinery("queue", "dead", "sick", *options)[1]
-        assert ("\x1b" not in shown, "undecodable" in shown) == (True, True)
-        document = json.loads(gomachinery("queue", "dead", "sick", "--json", *options)[1])
-        assert (document["undecodable"], document["reason"]) == ("\x1b[31mnot json", "cannot be decoded: no")
-        assert gomachinery("queue", "requeue", "sick", "--yes", *options)[:2] == (0, "1 put back\n")
-        assert run(server.broker.pending("sick")) == [b"\x1b[31mnot json"]
-
-
-def test_delayed_ls(redis_url: str) -> None:
-    """Tasks that wait for their time are listed with it."""
-    options = ("--broker", redis_url)
-    assert gomachinery("send", "later", "--eta", "2200-01-01T00:00:00.5+01:00", *options)[0] == 0
-    document = json.loads(gomachinery("delayed", "ls", "--json", *options)[1])
-    assert (document["name"], document["eta"]) == ("later", "2200-01-01T00:00:00.5+01:00")
-
-
-def test_settings_from_file_and_environment(redis_url: str, tmp_path: Path) -> None:
-    """A Machinery file, its environment variables; flags win."""
-    file = tmp_path / "config.yml"
-    file.write_text(f"broker: {redis_url}\nresult_backend: {redis_url}\ndefault_queue: from_file\nredis: {{}}\n")
-    variables = {"BROKER": redis_url, "RESULT_BACKEND": redis_url, "DEFAULT_QUEUE": "from_environment"}
-    assert gomachinery("send", "x", "--config", str(file), env=variables)[0] == 0
-    assert gomachinery("send", "x", env=variables)[0] == 0
-    assert gomachinery("send", "x", "--default-queue", "from_flag", env=variables)[0] == 0
-    queues = ("from_file", "from_environment", "from_flag")
-    lines = gomachinery("queue", "ls", *queues, "--json", env=variables)[1].splitlines()
-    assert [json.loads(line)["waiting"] for line in lines] == [1, 1, 1]
-
-
-def test_wire_fmt() -> None:
-    """What Go would write; exit code 1 with the reason when it could not read it."""
-    code, out, _ = gomachinery(
-        "wire", "fmt", stdin=b' {"name": "add", "Args":[{"TYPE":"int64","value":1.50}], "x":1} tail'
-    )
-    assert (code, out[out.index('Value"') : out.index("}") + 1]) == (0, 'Value":1.50}')
-    assert wire.decode_signature(out.encode()).name == "add"
-    code, _, error = gomachinery("wire", "fmt", stdin=b'{"Name": ]')
-    assert (code, "at byte 9" in error) == (1, True)
+def check_unreachable(app: Path, url: str, *verb: str) -> None:
+    """One line, soon, with exit code 3; the URL is named without its password."""
+    started = time.monotonic()
+    code, out, error = finished(*verb, "--broker", url, cwd=app)
+    took = time.monotonic() - started
+    assert (code, out, error.count("\n"), "Traceback" in error) == (3, "", 1, False), error
+    assert url.replace(":hunter2", "***") in error
+    assert "hunter2" not in error
+    assert "Is it running" in error
+    # Two seconds, and room for a machine that does other things too.
+    assert took < 4
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "value"),
-    [
-        ("int64:5", "int64", 5),
-        ("[]int64:[1,2]", "[]int64", [1, 2]),
-        ("string:int64:5", "string", "int64:5"),
-        ("5", "int64", 5),
-        ("-1.5", "float64", -1.5),
-        ("true", "bool", True),
-        ("plain text", "string", "plain text"),
-        ("http://host", "string", "http://host"),
-        ("[]byte:aGk=", "[]byte", "aGk="),
-        ("uint64:18446744073709551615", "uint64", 18446744073709551615),
-    ],
+    "verb",
+    [("worker", "app:server"), ("queue", "ls"), ("delayed", "ls"), ("send", "add"), ("result", "task_1")],
+    ids=" ".join,
 )
-def test_arguments(text: str, kind: str, value: object) -> None:
-    """TYPE:VALUE, or a guess that only takes what is plain."""
-    argument = parse_argument(text)
-    assert (kind, value) == (argument.type, argument.value)
+def test_a_broker_that_is_not_there(app: Path, verb: tuple[str, ...]) -> None:
+    """Nothing listens."""
+    check_unreachable(app, "redis://:hunter2@127.0.0.1:1", *verb)
 
 
-def test_dev_shows_the_main_job() -> None:
-    """The demo's results are the ones that README promises."""
-    code, out, error = gomachinery("dev", "--once", "--no-go")
-    assert code == 0, out + error
-    for result in (" 55 ", " 60 ", " 88 ", "done with 1 retry left", "late"):
-        assert result in out
+def test_a_broker_that_does_not_answer(app: Path, silent: str) -> None:
+    """Something listens, and that is all that it does."""
+    check_unreachable(app, silent, "worker", "app:server")
+
+
+def test_help_is_there_for_every_verb() -> None:
+    """Its first line says what the verb does."""
+    for verb in ("worker", "send", "result", "queue ls", "queue peek", "queue purge", "queue dead", "queue requeue"):
+        done = gomachinery(*verb.split(), "--help")
+        assert (done.code, done.error, f"Usage: gomachinery {verb} " in done.out) == (0, "", True)
+    for verb in ("delayed ls", "dev", "wire fmt"):
+        assert f"Usage: gomachinery {verb} " in gomachinery(*verb.split(), "--help").out
+
+
+def test_an_unknown_verb_is_one_line() -> None:
+    """Exit code 2, and where help is."""
+    assert gomachinery("frobnicate") == Done(
+        2, "", "gomachinery: No such command 'frobnicate' (see gomachinery --help)\n"
+    )
+
+
+def test_a_reader_that_goes_away_is_no_error(embedded_url: str) -> None:
+    """As in ``gomachinery queue peek | head -1``."""
+    body = wire.encode_signature(Signature("add", [Arg("string", "x" * 1000)], uuid="task_1"))
+    with Server(embedded_url) as server:
+        run(server.broker.port.execute(("RPUSH", "piped", *([body] * 300))))
+    with process("queue", "peek", "piped", "-n", "0", "--broker", embedded_url) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline().startswith(b"task_")
+        child.stdout.close()
+        child.stdout = None
+        _, error = child.communicate(timeout=20)
+    assert error == b""
+
+
+def test_python_m_is_the_command() -> None:
+    """Both spellings are one program."""
+    script = Path(sys.executable).with_name("gomachinery")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert finished("--version") == Done(0, done.stdout, "")

@@ -28,6 +28,8 @@ class Origin:
     created_at: datetime = ZERO_TIME
     state: str = ""
     results: tuple[TaskResult, ...] = ()
+    #: The stored document, where it can be compared with what is stored later.
+    raw: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

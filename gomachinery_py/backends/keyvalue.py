@@ -60,7 +60,7 @@ class KeyValueBackend(Backend):
             raise WrongKeyType(f"the key {brief(uuid)!r} holds something that is not a task state") from error
         if state.task_uuid != uuid:
             raise WrongKeyType(f"the key {brief(uuid)!r} holds something that is not this task's state")
-        return Origin(state.task_name, state.created_at, state.state, tuple(state.results or ()))
+        return Origin(state.task_name, state.created_at, state.state, tuple(state.results or ()), value)
 
     async def get_state(self, uuid: str) -> TaskState | None:
         value = await self.port.execute(self.read_command(uuid))

@@ -9,6 +9,8 @@ that lock, and compares the group with what was read, so a chord is marked once 
 
 from __future__ import annotations
 
+import uuid
+
 from gomachinery_py import redis_scripts as lua
 from gomachinery_py.backends.base import GroupSnapshot
 from gomachinery_py.backends.keyvalue import KeyValueBackend
@@ -52,10 +54,14 @@ class RedisBackend(KeyValueBackend):
         if snapshot.meta.chord_triggered:
             return False
         absent, equals = self.trigger_guards(snapshot)
+        # Tells an answer that was lost, after which this is sent again, from somebody else's mark.
+        mark_key, mark = names.chord_mark_key(snapshot.meta.group_uuid), uuid.uuid4().hex
+        commands = [*self.trigger_commands(snapshot), ("SET", mark_key, mark, "EX", self.results_expire_in)]
         deadline = self.clock.monotonic() + _ORPHAN_SECONDS
         while True:
-            command = lua.transaction(self.trigger_commands(snapshot), absent=absent, equals=equals)
-            reply = await self.port.execute(command)
+            reply = await self.port.execute(lua.transaction(commands, absent=absent, equals=equals))
+            if reply == lua.CHANGED:
+                return bool(await self.port.execute(("GET", mark_key)) == mark.encode())
             if reply != lua.LOCKED:
                 return bool(reply == lua.DONE)
             if self.clock.monotonic() > deadline:

@@ -143,7 +143,7 @@ class Broker(ABC):
     async def beat(self, queue: str, worker: str) -> None:
         """Tell others that this worker lives (where crash recovery needs it)."""
 
-    async def resume(self, queue: str, worker: str, known: Sequence[bytes]) -> list[Delivery]:  # noqa: ARG002
+    async def resume(self, queue: str, worker: str, known: Sequence[Delivery]) -> list[Delivery]:  # noqa: ARG002
         """After a failed fetch: what the service gave this worker that never arrived."""
         return []
 

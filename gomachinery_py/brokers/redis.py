@@ -16,6 +16,7 @@ was held by a worker that died   is lost                         goes back to th
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -60,6 +61,7 @@ class RedisBroker(Broker):
         self.attempts_allowed = attempts_allowed
         # Queues that callbacks go to; what has been a list once is not looked at again.
         self._known_queues: set[str] = set()
+        self._marks = itertools.count(1)
 
     @classmethod
     def configured(cls, port: Port, clock: Clock, config: Config, *, crash_safe: bool = True) -> Self:
@@ -98,19 +100,33 @@ class RedisBroker(Broker):
                 popped = await self.port.execute(("BLPOP", queue, wait))
                 bodies = [popped[1]] if popped else []
             return [Delivery(queue, body, worker) for body in bodies or ()]
+        deliveries = await self._take(queue, worker, limit)
+        if not deliveries and wait > 0:
+            inflight = names.inflight_key(queue, worker)
+            body = await self.port.execute(("BLMOVE", queue, inflight, "LEFT", "RIGHT", wait))
+            if body is not None:
+                return await self._take(queue, worker, limit, body)
+        return deliveries
+
+    async def _take(self, queue: str, worker: str, limit: int, *moved: bytes) -> list[Delivery]:
+        """Hold what is on the queue, beginning with a body that is in the list of this worker already, if it is."""
         keys = (queue, names.inflight_key(queue, worker), names.attempts_key(queue), names.workers_key(queue))
-        taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, worker, limit))
-        if not taken and wait > 0:
-            body = await self.port.execute(("BLMOVE", keys[0], keys[1], "LEFT", "RIGHT", wait))
-            if body is None:
-                return []
-            taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, worker, limit - 1, body))
-        return [Delivery(queue, body, worker, tries[at] if tries else 0) for at, body in enumerate(taken)]
+        mark = b"gmpy:%x." % next(self._marks)
+        taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, worker, mark, limit, *moved))
+        return [
+            Delivery(queue, body, worker, count, b"%b%d\n%b" % (mark, at, body))
+            for at, (body, count) in enumerate(zip(taken, tries or [0] * len(taken), strict=True), start=1)
+        ]
 
     def _hold(self, delivery: Delivery, *, remove: bool) -> lua.Hold | None:
         if not self.crash_safe:
             return None
-        return lua.Hold(names.inflight_key(delivery.queue, delivery.worker), delivery.body, remove)
+        return lua.Hold(names.inflight_key(delivery.queue, delivery.worker), delivery.token or delivery.body, remove)
+
+    async def holds(self, delivery: Delivery) -> bool:
+        if self.sees_states or not self.crash_safe:
+            return True
+        return bool(await self.port.execute(self.transact(delivery, (), remove=False)) == lua.DONE)
 
     def can_fuse(self, port: Port) -> bool:
         return port is self.port
@@ -136,7 +152,9 @@ class RedisBroker(Broker):
         return bool(reply == lua.DONE)
 
     async def requeue(self, delivery: Delivery) -> None:
-        await self.port.execute(self.transact(delivery, [("RPUSH", delivery.queue, delivery.body)]))
+        # Not by :meth:`transact`, which forgets the attempts.
+        back: list[Command] = [("RPUSH", delivery.queue, delivery.body)]
+        await self.port.execute(lua.transaction(back, hold=self._hold(delivery, remove=True)))
 
     async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
         # The last one first: each goes to the head, so the first ends up there.
@@ -154,18 +172,26 @@ class RedisBroker(Broker):
         if self.crash_safe:
             await self.port.execute(lua.script(lua.BEAT, [names.workers_key(queue)], worker))
 
-    async def resume(self, queue: str, worker: str, known: Sequence[bytes]) -> list[Delivery]:
+    async def resume(self, queue: str, worker: str, known: Sequence[Delivery]) -> list[Delivery]:
         if not self.crash_safe:
             return []
         inflight = names.inflight_key(queue, worker)
         if await self.port.execute(("LLEN", inflight)) <= len(known):
             return []
-        bodies = await self.port.execute(("LRANGE", inflight, 0, -1))
-        unknown = list((Counter(bodies) - Counter(known)).elements())
+        entries = await self.port.execute(("LRANGE", inflight, 0, -1))
+        unknown = list((Counter(entries) - Counter(delivery.token for delivery in known)).elements())
         if not unknown:
             return []
-        tries = await self.port.execute(("HMGET", names.attempts_key(queue), *unknown))
-        return [Delivery(queue, body, worker, int(count or 0)) for body, count in zip(unknown, tries, strict=True)]
+        bodies = [lua.unmarked(entry) for entry in unknown]
+        tries = await self.port.execute(("HMGET", names.attempts_key(queue), *bodies))
+        missed = []
+        for entry, body, count in zip(unknown, bodies, tries, strict=True):
+            if entry != body:
+                missed.append(Delivery(queue, body, worker, int(count or 0), entry))
+            else:
+                # Its fetch ended half-way, or will: whoever gives it a mark has it.
+                missed += await self._take(queue, worker, 1, entry)
+        return missed
 
     async def retire(self, queue: str, worker: str) -> None:
         if self.crash_safe:
@@ -209,7 +235,8 @@ class RedisBroker(Broker):
             if not length and now - _REMEMBERED_SECONDS <= -score:
                 continue
             inflight = names.inflight_key(queue, worker)
-            bodies = await self.port.execute(("LRANGE", inflight, -_PAGE, -1))
+            entries = await self.port.execute(("LRANGE", inflight, -_PAGE, -1))
+            bodies = [lua.unmarked(entry) for entry in entries]
             keys = (
                 workers,
                 queue,

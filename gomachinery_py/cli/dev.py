@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -49,8 +50,7 @@ def dev(app: str | None, port: int, once: bool, no_go: bool) -> int:
         show.say(f"embedded Redis on {redis.url}, a worker beside it\n")
         _demonstrate(redis.url, demo.config.default_queue, no_go, show, stack)
         if not once:
-            _join_in(redis.url, own, show)
-            _wait_for_signal()
+            _stay(redis.url, own, show)
     return 0 if show.all_right else FAILED
 
 
@@ -67,8 +67,8 @@ def _embedded(config: Config, url: str) -> Config:
 def _serve(server: Server, config: Config, stack: ExitStack) -> None:
     server.configure(config)
     stack.callback(server.close)
-    queues = {config.default_queue}
-    queues |= {task.defaults.routing_key for task in server.tasks.values() if not task.remote} - {None, ""}
+    routed = [task.defaults.routing_key for task in server.tasks.values() if not task.remote]
+    queues = {config.default_queue, *filter(None, routed)}
     stack.enter_context(server.worker("dev", 8, sorted(queues)))
 
 
@@ -91,16 +91,32 @@ def _demonstrate(url: str, queue: str, no_go: bool, show: Show, stack: ExitStack
         show.say(reason)
 
 
+def _stay(url: str, own: Server | None, show: Show) -> None:
+    """Wait for Ctrl-C, or SIGTERM, to be joined until then."""
+    try:
+        _join_in(url, own, show)
+        while True:
+            # Not signal.pause(), which sleeps on when the signal comes just before it.
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return
+
+
 def _join_in(url: str, own: Server | None, show: Show) -> None:
-    served = f"  {len(own.tasks)} tasks of your app are served too.\n" if own is not None else ""
+    queue = own.config.default_queue if own is not None else "machinery_tasks"
+    # The demo's queue is the default one, unless an app has that.
+    flag = field = note = ""
+    if own is not None:
+        flag, field = f" --queue {_DEMO_QUEUE}", f', routing_key="{_DEMO_QUEUE}"'
+        note = f"Your app's tasks ({len(own.tasks)}) are served from {own.config.default_queue}.\n"
     show.say(
         f"""
 Join in while this runs:
-  shell    gomachinery send add int64:1 int64:2 --wait --broker {url}
-  Python   Server("{url}").send_task(Signature("add", [Arg("int64", 1), Arg("int64", 2)])).get(5)
+  shell    gomachinery send add int64:1 int64:2{flag} --wait --broker {url}
+  Python   Server("{url}").send_task(Signature("add", [Arg("int64", 1), Arg("int64", 2)]{field})).get(5)
   Go       machinery.NewServer(&config.Config{{Broker: "{url}", ResultBackend: "{url}",
-               DefaultQueue: "machinery_tasks", Redis: &config.RedisConfig{{}}}})   // machinery/v1
-{served}Ctrl-C ends it, and everything in it is gone."""
+               DefaultQueue: "{queue}", Redis: &config.RedisConfig{{}}}})   // machinery/v1
+{note}Ctrl-C ends it, and everything in it is gone."""
     )
 
 
@@ -116,11 +132,3 @@ def _ended_by_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _wait_for_signal() -> None:
-    try:
-        while True:
-            signal.pause()
-    except KeyboardInterrupt:
-        return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -22,8 +21,6 @@ from gomachinery_py.errors import ConfigError, ServiceUnavailable
 from gomachinery_py.server import Server
 
 __all__ = ["Settings", "connection_options", "load_app", "log_options"]
-
-log = logging.getLogger(__name__)
 
 # An unreachable service is reported within two seconds, the start of Python included.
 _REACH_SECONDS = 1.2
@@ -75,8 +72,6 @@ class Settings:
         weaker = (file, app.config if app else None, environment)
         if "result_backend" not in given or (self.broker and not self.result_backend and _follows_broker(*weaker)):
             config.result_backend = config.broker
-        for warning in config.warnings:
-            log.warning("%s", warning)
         if app is None:
             return Server(config)
         app.configure(config)

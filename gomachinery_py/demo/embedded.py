@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import select
 import socket
 import threading
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from gomachinery_py.errors import ConfigError, MissingExtra
 
 __all__ = ["EmbeddedRedis"]
 
 _LOOK_SECONDS = 0.005
+_PIECE = 1 << 18
 
 
 class EmbeddedRedis:
@@ -92,12 +95,54 @@ def _mended(handler: Any) -> Any:
             def processed(fields: list[bytes]) -> None:
                 # fakeredis answers BLMOVE at once when there is no such list, and a worker would spin.
                 if len(fields) == 6 and fields[0].upper() == b"BLMOVE":
-                    until = time.monotonic() + float(fields[5])
+                    until = time.monotonic() + _seconds(fields[5])
                     while fields[1] not in sock._db and time.monotonic() < until:
                         time.sleep(_LOOK_SECONDS)
                 process(fields)
 
             client.read_response = answered
             sock._process_command = processed
+            patient = _Patient(self.connection, self.rfile)  # type: ignore[has-type]
+            self.rfile = self.writer.writer = patient
 
     return Handler
+
+
+class _Patient:
+    """Reads and writes a connection in big pieces, and until everything is out.
+
+    fakeredis reads line by line, which takes its time with a long value, and breaks off when a reply is long.
+    """
+
+    def __init__(self, connection: socket.socket, stream: BinaryIO) -> None:
+        self._connection = connection
+        self._stream = stream
+
+    def readline(self) -> bytes:
+        """What there is; b"" when there is nothing, or when the client is gone."""
+        try:
+            return self._connection.recv(_PIECE)
+        except BlockingIOError:
+            return b""
+
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._connection.send(rest) :]
+            except BlockingIOError:
+                select.select([], [self._connection], [], 1.0)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _seconds(timeout: bytes) -> float:
+    """A timeout of a blocking command, 0 being without an end; fakeredis itself complains of wrong ones."""
+    try:
+        return float(timeout) or math.inf
+    except ValueError:
+        return 0.0

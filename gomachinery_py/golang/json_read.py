@@ -133,7 +133,8 @@ def _parse(text: str, shape: Shape | None) -> Any:
                     if type(holder) is not list:
                         name, shape, at = _key(text, at, shape)
                     continue
-                value, at = opened, empty.end()
+                value = _NO_MEMBERS if type(opened) is Members else opened
+                at = empty.end()
         # A value is complete: it goes to its holder, and as many holders are complete as end here.
         while holder is not None:
             if isinstance(holder, dict):
@@ -157,6 +158,10 @@ def _parse(text: str, shape: Shape | None) -> Any:
             if stopped is not None:
                 raise stopped
             return value
+
+
+# Empty objects may be hundreds of thousands; nobody adds to this one.
+_NO_MEMBERS: Final = Members()
 
 
 def _opened(bracket: str, shape: Shape | None) -> Any:

@@ -16,7 +16,7 @@ __all__ = ["NumError", "float32_text", "float64_text", "format_float", "parse_fl
 _SIGNED: Final = re.compile(r"[+-]?[0-9]+")
 _UNSIGNED: Final = re.compile(r"[0-9]+")
 _FLOAT: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-# int() refuses thousands of digits; nothing that fits 64 bits is longer than this without leading zeros.
+# int() refuses thousands of digits; nothing that fits 64 bits has more than this without leading zeros.
 _LONGEST: Final = 40
 
 
@@ -30,7 +30,7 @@ class NumError(ValueError):
 def _bounded(function: str, literal: str, low: int, high: int) -> int:
     digits = literal.lstrip("+-").lstrip("0")
     if len(digits) <= _LONGEST:
-        number = int(literal)
+        number = int(digits or "0") * (-1 if literal.startswith("-") else 1)
         if low <= number <= high:
             return number
     raise NumError(function, literal, "value out of range")

@@ -86,6 +86,9 @@ class Time(datetime):
             return other.tzinfo is not None and self.unix_ns == unix_ns(other)
         return NotImplemented
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __hash__(self) -> int:
         # Equal moments have equal hashes, whatever their offsets, and also as a plain datetime.
         return datetime.__hash__(self if self.offset_seconds == 0 else Time.from_unix_ns(self.unix_ns))

@@ -141,28 +141,29 @@ class _Filling:
     """
 
     def __init__(self, target: Any, struct: _Struct[Any], members: Members) -> None:
-        self._waiting: deque[tuple[Any, Members, str]] = deque([(target, members, struct.name.removeprefix("tasks."))])
+        self._waiting: deque[tuple[Any, _Struct[Any], Members, str]] = deque([(target, struct, members, "")])
         # What is behind each slice, which Go fills again when a field comes twice: even elements that it was cut to
         # lose. The owner is kept with it, so that no later one has the same identity.
         self._behind: dict[tuple[int, str], tuple[Any, list[Any]]] = {}
-        # Where filling is now.
+        # Where filling is now: the innermost struct, the fields that lead to it, the character.
+        self._struct = struct
         self._path = ""
         self._at = 0
 
     def run(self) -> None:
         while self._waiting:
-            target, members, path = self._waiting.popleft()
+            target, self._struct, members, path = self._waiting.popleft()
             for field, value, at in members:
                 self._path, self._at = f"{path}.{field.name}", at
-                store = _STORE[field.kind]
-                store(self, target, field, value)
+                _STORE[field.kind](self, target, field, value)
 
     def mismatch(self, value: Any, go_type: str) -> _Refused:
         what = _kind(value)
         if what == "number" and go_type in _WHOLE_NUMBERS:
             literal = value_text(value)
             what = f"number {literal if len(literal) <= 60 else literal[:60] + '…'}"
-        return _Refused(f"json: cannot unmarshal {what} into Go struct field {self._path} of type {go_type}", self._at)
+        place = f"{self._struct.name.removeprefix('tasks.')}{self._path}"
+        return _Refused(f"json: cannot unmarshal {what} into Go struct field {place} of type {go_type}", self._at)
 
     def string(self, target: Any, field: _Field, value: Any) -> None:
         if value is not None:
@@ -197,13 +198,13 @@ class _Filling:
                 setattr(target, field.attribute, None)
             return
         if type(value) is EscapedText:
-            raise _Refused(f"{self._path}: Go reads no escapes in a time", self._at)
+            raise _Refused(f"{self._path[1:]}: Go reads no escapes in a time", self._at)
         if type(value) is not str:
-            raise _Refused(f"{self._path}: Time.UnmarshalJSON: input is not a JSON string", self._at)
+            raise _Refused(f"{self._path[1:]}: Time.UnmarshalJSON: input is not a JSON string", self._at)
         try:
             setattr(target, field.attribute, parse_time(value))
         except ValueError as error:
-            raise _Refused(f"{self._path}: {error}", self._at) from None
+            raise _Refused(f"{self._path[1:]}: {error}", self._at) from None
 
     def map(self, target: Any, field: _Field, value: Any) -> None:
         if value is None:
@@ -235,7 +236,8 @@ class _Filling:
     def _enter(self, target: Any, struct: _Struct[Any], value: Any) -> None:
         if type(value) is not Members:
             raise self.mismatch(value, struct.name)
-        self._waiting.append((target, value, self._path))
+        if value:
+            self._waiting.append((target, struct, value, self._path))
 
     def slice(self, target: Any, field: _Field, value: Any) -> None:
         place = (id(target), field.attribute)

@@ -8,7 +8,7 @@ the field at fault is looked for only when something could not be written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -115,34 +115,48 @@ def _tail(s: Signature) -> str:
 def _with_callbacks(signature: Signature) -> str:
     """Callbacks within callbacks, however deep."""
     parts: list[str] = []
-    # Text, callbacks that are still to be written, and identities of signatures that end here.
-    stack: list[Any] = [signature]
+    # Text, signatures that are still to be written, and identities of those that end here.
+    stack: list[str | Signature | int] = [signature]
     open_signatures: set[int] = set()
     while stack:
         item = stack.pop()
-        if type(item) is str:
+        if isinstance(item, str):
             parts.append(item)
-        elif item is None:
-            parts.append("null")
-        elif type(item) is int:
+        elif isinstance(item, int):
             open_signatures.discard(item)
-        elif isinstance(item, list | tuple):
-            stack.append("]")
-            for position in range(len(item) - 1, -1, -1):
-                stack.append(item[position])
-                if position:
-                    stack.append(",")
-            stack.append("[")
-        elif not isinstance(item, Signature):
-            raise WireError(f"a callback is a {type(item).__name__}, not a Signature")
         elif id(item) in open_signatures:
             raise WireError(f"task {item.name!r} is its own callback, which would never end")
         else:
             open_signatures.add(id(item))
             parts.append(_head(item))
-            stack += (id(item), _tail(item), item.chord_callback, _CHORD_CALLBACK, item.on_error, _ON_ERROR)
-            stack.append(item.on_success)
+            stack += (id(item), _tail(item), _callback("ChordCallback", item.chord_callback), _CHORD_CALLBACK)
+            stack += _callbacks("OnError", item.on_error)
+            stack.append(_ON_ERROR)
+            stack += _callbacks("OnSuccess", item.on_success)
     return "".join(parts)
+
+
+def _callback(field: str, callback: Signature | None) -> Signature | str:
+    if callback is None:
+        return "null"
+    if not isinstance(callback, Signature):
+        raise WireError(f"{field}: a {type(callback).__name__} is not a Signature")
+    return callback
+
+
+def _callbacks(field: str, callbacks: Sequence[Signature | None] | None) -> list[str | Signature]:
+    """An array in reverse, as a stack needs it."""
+    if callbacks is None:
+        return ["null"]
+    if not isinstance(callbacks, list | tuple):
+        raise WireError(f"{field}: a {type(callbacks).__name__} is not a list of Signatures")
+    pieces: list[str | Signature] = ["]"]
+    for position in range(len(callbacks) - 1, -1, -1):
+        pieces.append(_callback(field, callbacks[position]))
+        if position:
+            pieces.append(",")
+    pieces.append("[")
+    return pieces
 
 
 # -- fields --

@@ -17,6 +17,7 @@ __all__ = [
     "RESULTS_EXPIRE_IN",
     "TRIGGER_CHORD_MUTEX",
     "attempts_key",
+    "chord_mark_key",
     "dead_key",
     "dead_reasons_key",
     "inflight_key",
@@ -57,6 +58,11 @@ def dead_key(queue: str) -> str:
 def dead_reasons_key(queue: str) -> str:
     """Hash: SHA-1 of a dead body → why."""
     return f"{{{queue}}}:gmpy:dead:reasons"
+
+
+def chord_mark_key(group_uuid: str) -> str:
+    """String: who marked a chord as triggered, where that is not one step with publishing its callback."""
+    return f"{{{group_uuid}}}:gmpy:triggered-by"
 
 
 def queue_of(key: str) -> str:

@@ -72,6 +72,8 @@ def recovery(broker: Broker, queues: Sequence[str], worker: str, period: float) 
 
     def recover() -> bool:
         for queue in queues:
+            # After a sleep this may be the first thing that happens: it must not count itself among the dead.
+            run(broker.beat(queue, worker))
             count = run(broker.recover(queue))
             if count:
                 log.warning("%d tasks of a worker that died went back to %r", count, queue)

@@ -141,7 +141,7 @@ class Intake:
             self._stopping.wait(pause)
 
     def _missed(self) -> list[Delivery]:
-        return run(self._broker.resume(self.queue, self._worker, self._pump.held_bodies(self.queue)))
+        return run(self._broker.resume(self.queue, self._worker, self._pump.held(self.queue)))
 
     def _hand_over(self, deliveries: list[Delivery]) -> int:
         if deliveries:

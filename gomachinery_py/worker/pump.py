@@ -94,9 +94,9 @@ class Pump:
             self._held.setdefault(delivery.queue, {})[id(delivery)] = delivery
         self._inbox.put(("deliveries", deliveries, None))
 
-    def held_bodies(self, queue: str) -> list[bytes]:
-        """The bodies of a queue's messages that are here."""
-        return [delivery.body for delivery in self._held.get(queue, {}).copy().values()]
+    def held(self, queue: str) -> list[Delivery]:
+        """A queue's messages that are here."""
+        return list(self._held.get(queue, {}).copy().values())
 
     def drain(self) -> None:
         """Give back what has not begun, finish what runs, then end."""
