@@ -255,7 +255,9 @@ def test_the_second_signal_quits(redis_server: RedisServer, python_worker: Calla
 
     assert worker.wait(TIMEOUT) == 1
     [inflight] = client.keys(f"{{{QUEUE}}}:gmpy:inflight:*")
-    assert [json.loads(body)["UUID"] for body in client.lrange(inflight, 0, -1)] == ["task_running"]
+    # Before each body stands a line that tells it from others like it.
+    held = [json.loads(entry.partition(b"\n")[2]) for entry in client.lrange(inflight, 0, -1)]
+    assert [document["UUID"] for document in held] == ["task_running"]
     assert client.llen(QUEUE) == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import socket
@@ -14,7 +15,7 @@ import redis
 from command_line import Done, finished, gomachinery, process
 
 from gomachinery_py import Arg, Server, Signature
-from gomachinery_py.demo import workflow
+from gomachinery_py.demo import go_side, workflow
 from gomachinery_py.demo.embedded import EmbeddedRedis
 from gomachinery_py.demo.show import Show
 from gomachinery_py.redis_scripts import SCRIPTS
@@ -151,6 +152,41 @@ def test_a_wrong_result_is_seen(wrong: object, capsys: pytest.CaptureFixture[str
 def test_sigterm_ends_it_as_well(dev: Dev) -> None:
     """As a process manager does it; with an app served, too."""
     assert dev.ended_by(signal.SIGTERM) == Done(0, "", "")
+
+
+def living_groups() -> Iterator[str]:
+    """The group of every process that has not ended."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, group = path.read_text().rpartition(")")[2].split()[:3]
+            if state != "Z":
+                yield group
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("echo first >&2; echo 'module is not there' >&2; exit 1", "go build: module is not there"),
+        ("exit 3", "go build: exit code 3"),
+        ("sleep 60", "it was not built within 0.3 s; what was built is kept, so the next time is faster"),
+    ],
+)
+def test_go_that_does_not_build_is_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
+) -> None:
+    """One line, soon, and no process stays behind."""
+    go = tmp_path / "go"
+    go.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\n{script}\n")
+    go.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    started = time.monotonic()
+    with pytest.raises(go_side.GoUnavailable) as raised:
+        go_side._build("worker", seconds=0.3 if "sleep" in script else 20)
+    assert (str(raised.value), time.monotonic() - started < 20) == (reason, True)
+    group = (tmp_path / "pid").read_text().strip()
+    while any(process_group == group for process_group in living_groups()):
+        assert time.monotonic() - started < 20
+        time.sleep(0.05)
 
 
 class TestEmbeddedRedis:

@@ -306,6 +306,9 @@ class RedisBroker(Broker):
                 return sorted(found)
 
     async def purge(self, queue: str) -> int:
+        kind = await self.port.execute(("TYPE", queue))
+        if kind not in (b"list", b"none"):
+            raise WrongKeyType(f"{queue!r} holds a {kind.decode()}, not a queue; nothing was dropped")
         length, _ = await self.port.execute_many([("LLEN", queue), ("DEL", queue)], atomic=True)
         return int(length)
 
@@ -319,12 +322,16 @@ class RedisBroker(Broker):
         ]
 
     async def revive(self, queue: str, count: int) -> int:
+        dead, reasons = names.dead_key(queue), names.dead_reasons_key(queue)
         revived = 0
         while revived < count:
-            body = await self.port.execute(("LMOVE", names.dead_key(queue), queue, "LEFT", "RIGHT"))
+            body = await self.port.execute(("LINDEX", dead, 0))
             if body is None:
                 break
-            await self.port.execute(("HDEL", names.dead_reasons_key(queue), _sha(body)))
+            # The reason goes first: a worker may bury the letter again, with a new one, at once.
+            await self.port.execute_many(
+                [("HDEL", reasons, _sha(body)), ("LMOVE", dead, queue, "LEFT", "RIGHT")], atomic=True
+            )
             revived += 1
         return revived
 

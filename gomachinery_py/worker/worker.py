@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import TypeVar
 
@@ -117,7 +117,7 @@ class Worker:
         restore = self._handle_signals() if self._settings.handle_signals else []
         try:
             self.start()
-            self._wake.get()
+            self._wait_for_end()
             return self._shut_down()
         finally:
             for number, handler in restore:
@@ -189,6 +189,14 @@ class Worker:
                 intake.stop()
             for chore in self._chores:
                 chore.stop()
+
+    def _wait_for_end(self) -> None:
+        while not self._stop_asked:
+            try:
+                # A signal that comes just before the wait begins is handled only when the wait has ended.
+                self._wake.get(timeout=0.5)
+            except Empty:
+                continue
 
     def _ask_to_stop(self) -> None:
         self._stop_asked = True
