@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.amqp_fleet import VHOSTS
 from harness.fleet import PAIRS, Fleet, Pair
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
 from harness.process import Process
 from harness.python_worker import PythonWorker
+from harness.rabbitmq_server import RabbitServer
 from harness.recorder import Recorder
 from harness.redis_server import RedisServer
 from seeds import FRESH_SEED
 
 # A Go worker that is asked to end waits for its blocking pop; a test that is over has no need of that.
 KILLED = (GoWorker, GoProducer, PythonWorker)
+
+# Made when RabbitMQ starts, each for one test.
+SPARE_VHOSTS = [f"spare-{number}" for number in range(50)]
+STORED_VHOSTS = [f"stored-{kind}-amqp" for kind in ("v1", "v2", "python")]
+_numbers = itertools.count()
 
 
 @contextlib.contextmanager
@@ -48,6 +56,21 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
     """An empty Redis server; ``url()``, ``client``."""
     shared_redis.flush()
     return shared_redis
+
+
+@pytest.fixture(scope="session")
+def rabbit_server() -> Iterator[RabbitServer]:
+    """The RabbitMQ server of this pytest process, with TLS too; tests use vhosts of their own."""
+    with short_directory() as directory:
+        server = RabbitServer(directory, vhosts=[*VHOSTS, *STORED_VHOSTS, *SPARE_VHOSTS], tls=True)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def vhost(rabbit_server: RabbitServer) -> str:  # noqa: ARG001
+    """An empty vhost of ``rabbit_server``."""
+    return SPARE_VHOSTS[next(_numbers)]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 ``gomachinery worker python_tasks:server`` serves them; ``harness.python_worker`` sets the variables, which are named
 as the Go worker's flags: ``GMPY_BROKER`` (the only one that is needed), ``GMPY_BACKEND``, ``GMPY_QUEUE``,
 ``GMPY_RESULTS_EXPIRE``, ``GMPY_DELAYED_POLL``, ``GMPY_DELAYED_KEY``, ``GMPY_RECORD_KEY``, ``GMPY_TAG``,
-``GMPY_ONLY``.
+``GMPY_ONLY``, ``GMPY_RECORDS``, ``GMPY_DELAYED_QUEUE``, ``GMPY_SEPARATOR``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from gomachinery_py.types import (
 )
 
 BROKER = os.environ["GMPY_BROKER"]
+RECORDS = os.environ.get("GMPY_RECORDS", BROKER)
 RECORD_KEY = os.environ.get("GMPY_RECORD_KEY", "test:records")
 TAG = os.environ.get("GMPY_TAG", "python-worker")
 ONLY = {name for name in os.environ.get("GMPY_ONLY", "").split(",") if name}
@@ -55,6 +56,8 @@ def _config() -> Config:
         results_expire_in=int(expire) if expire else None,
         redis__delayed_tasks_poll_period=int(os.environ.get("GMPY_DELAYED_POLL", "20")),
         redis__delayed_tasks_key=os.environ.get("GMPY_DELAYED_KEY"),
+        amqp__delayed_queue=os.environ.get("GMPY_DELAYED_QUEUE"),
+        multiple_broker_separator=os.environ.get("GMPY_SEPARATOR"),
     )
 
 
@@ -196,10 +199,10 @@ _clients: list[redis.Redis] = []
 
 
 def _records() -> redis.Redis:
-    """A client of the broker's Redis that is not the worker's; one name before ``@`` is a password."""
+    """A client of the Redis for records that is not the worker's; one name before ``@`` is a password."""
     with _lock:
         if not _clients:
-            url = urlsplit(BROKER)
+            url = urlsplit(RECORDS)
             user, password = (url.username, url.password) if url.password else (None, url.username)
             _clients.append(
                 redis.Redis(

@@ -104,7 +104,7 @@ class Engine:
         self.clock = clock
         self.handlers = handlers or Handlers()
         #: The queues that are known here; none of them may be a task's UUID. A worker adds its own.
-        self.queues = frozenset({self.broker.default_queue})
+        self.queues = self.broker.own_queues
         self._keys = frozenset(self.broker.reserved_names()) - self.queues
         #: Told of each message: True when its task is registered here, False when it was given back.
         self.on_seen: Callable[[Delivery, bool], object] = lambda _delivery, _registered: None
@@ -133,7 +133,9 @@ class Engine:
             await self._bury(delivery, str(error))
 
     async def _run(self, delivery: Delivery, signature: Signature, task: RunnableTask) -> None:
-        origin = await self.backend.origin(signature.uuid)
+        # Where a state can be read only once, looking costs more than it tells of a first delivery.
+        looks = delivery.attempts or not self.backend.reads_once
+        origin = await self.backend.origin(signature.uuid) if looks else Origin()
         if delivery.attempts and self._is_half_done(signature, origin):
             await self._finish_again(delivery, signature, origin)
             return
@@ -159,7 +161,7 @@ class Engine:
         if _has_chord(signature) and self.producer.fused:
             held = await self._begin_member(delivery, states, origin)
         else:
-            held = await self._commit(delivery, states, (), settle=False)
+            held = await self.broker.holds(delivery) and await self._commit(delivery, states, (), settle=False)
         if held:
             return True
         log.warning("task %s was taken over by another worker before it began here", brief(signature.uuid))
@@ -228,10 +230,12 @@ class Engine:
         if has_chord and self.producer.fused:
             late, callbacks = await self._sendable(delivery, callbacks), []
         states = () if again else (state,)
-        if not await self._commit(delivery, states, callbacks, settle=not has_chord):
+        if not await self._commit(delivery, states, callbacks, settle=not has_chord, task=signature):
             log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
             return
-        if has_chord:
+        if has_chord and self.backend.collects:
+            await self._chord_collected(delivery, signature)
+        elif has_chord:
             await self._chord(delivery, signature, late)
 
     async def _retry(self, delivery: Delivery, signature: Signature, origin: Origin, delay_ns: int) -> None:
@@ -253,7 +257,7 @@ class Engine:
         state = self.backend.next_state(signature.uuid, FAILURE, origin, error=text)
         callbacks = [with_error(callback, text) for callback in signature.on_error or ()]
         states = () if again else (*before, state)
-        held = await self._commit(delivery, states, callbacks, settle=True)
+        held = await self._commit(delivery, states, callbacks, settle=True, task=signature)
         if held and not again:
             log.error("task %s (%s) failed: %s", brief(signature.uuid), brief(signature.name), brief(text))
             if self.handlers.error is not None:
@@ -280,7 +284,7 @@ class Engine:
 
     async def _unregistered(self, delivery: Delivery, signature: Signature) -> None:
         if signature.ignore_when_task_not_registered:
-            await self.broker.settle(delivery)
+            await self.broker.drop(delivery)
             return
         await self.broker.requeue(delivery)
         self.on_seen(delivery, False)
@@ -328,6 +332,21 @@ class Engine:
         if died_between or await self.backend.trigger_chord(snapshot):
             for send in sends:
                 await self.producer.send_task(send)
+        await self.broker.settle(delivery)
+
+    async def _chord_collected(self, delivery: Delivery, signature: Signature) -> None:
+        """The same where members' states are collected: they stay held until the callback is on its way."""
+        claim = await self.backend.claim_group(signature.group_uuid, signature.group_task_count)
+        if claim is not None:
+            fired = False
+            try:
+                callback = self._chord_callback(signature, claim.snapshot)
+                begun = delivery.attempts and not await self._callback_may_be_missing(delivery, signature)
+                for send in [] if callback is None or begun else await self._sendable(delivery, [callback]):
+                    await self.producer.send_task(send)
+                fired = True
+            finally:
+                await self.backend.release_group(claim, fired=fired)
         await self.broker.settle(delivery)
 
     async def _callback_may_be_missing(self, delivery: Delivery, signature: Signature) -> bool:
@@ -382,6 +401,7 @@ class Engine:
         *,
         settle: bool,
         checked: bool = False,
+        task: Signature | None = None,
     ) -> bool:
         """Store states, send tasks, settle; False when this worker no longer holds the message."""
         if sends and not checked:
@@ -398,8 +418,7 @@ class Engine:
             if reply == lua.FOREIGN:
                 raise WrongKeyType("a key or queue that it would write to holds something that is not Machinery's")
             return bool(reply == lua.DONE)
-        for state in states:
-            await self.backend.store(state)
+        await self.backend.store_all(states, task)
         for send in sends:
             await self.producer.send_task(send)
         if settle:
@@ -414,8 +433,9 @@ class Engine:
                 self.producer.prepare(send)
                 body = encode_signature(send)
                 reason = reject_reason(send, body, self._is_reserved, self.queues)
-                if reason is None:
+                if reason is None and not self.backend.reads_once:
                     await self.backend.origin(send.uuid)
+                if reason is None:
                     await self.broker.check_queue(send.routing_key)
             except ServiceUnavailable:
                 raise

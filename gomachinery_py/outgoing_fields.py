@@ -39,6 +39,7 @@ class Limits:
         results_expire_in: seconds that group members' states are kept.
         now_ns: unix nanoseconds.
         broker_is_amqp: header values must be text, or a Go worker's retry fails and the task is lost.
+        uuid_bytes, routing_key_bytes: how long these may be where they are names of queues; 0 is without a limit.
     """
 
     reserved: frozenset[str] = frozenset()
@@ -47,6 +48,8 @@ class Limits:
     results_expire_in: int = 3600
     broker_is_sqs: bool = False
     broker_is_amqp: bool = False
+    uuid_bytes: int = 0
+    routing_key_bytes: int = 0
     backend_is_null: bool = False
     now_ns: int = 0
 
@@ -107,6 +110,18 @@ class FieldChecks:
                 )
             if value:
                 seen.setdefault(value, brief(self.signature.name))
+        limits = self.limits
+        for field, most in (
+            ("uuid", limits.uuid_bytes),
+            ("group_uuid", limits.uuid_bytes),
+            ("routing_key", limits.routing_key_bytes),
+        ):
+            name = getattr(self.signature, field)
+            if most and len(name.encode()) > most:
+                raise SignatureError(
+                    f"{self.where}: {field} {brief(name, 40)!r} is the name of a queue, which RabbitMQ limits to "
+                    f"{most} bytes"
+                )
         queue = self.signature.routing_key
         if queue and (queue in self.limits.keys or self.limits.is_reserved(queue)):
             raise SignatureError(f"{self.where}: routing_key {brief(queue)!r} is a key that is no queue")

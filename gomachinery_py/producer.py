@@ -78,8 +78,14 @@ class Producer:
     async def send_tasks(self, signatures: Sequence[Signature]) -> None:
         """Many independent tasks, each as :meth:`send_task` does it, in as few round trips as possible."""
         if not self.fused:
-            for signature in signatures:
-                await self.send_task(signature)
+            for some in _batches(signatures):
+                pending = [self.backend.pending_state(self.prepare(signature)) for signature in some]
+                await self.backend.port.execute_many(
+                    [command for state in pending for command in self.backend.state_commands(state)]
+                )
+                for signature in some:
+                    self.about_to_publish(signature)
+                await self.broker.publish_all(some)
             return
         for batch in _batches(signatures):
             commands = [command for signature in batch for command in self.commands(self.prepare(signature))]
@@ -108,8 +114,8 @@ class Producer:
             for commands in _batches(published):
                 await self.broker.port.execute_many([command for some in commands for command in some], atomic=True)
         else:
-            for member in members:
-                await self.broker.publish(member)
+            for batch in _batches(members):
+                await self.broker.publish_all(batch)
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

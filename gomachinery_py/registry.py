@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from gomachinery_py.backends.base import Backend
@@ -15,7 +16,16 @@ from gomachinery_py.brokers.base import Broker
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Port
 from gomachinery_py.errors import ConfigError, MissingExtra
-from gomachinery_py.urls import EagerURL, NullURL, RedisURL, ServiceURL, parse_backend, parse_broker
+from gomachinery_py.urls import (
+    AMQPURL,
+    EagerURL,
+    NullURL,
+    RedisURL,
+    ServiceURL,
+    parse_backend,
+    parse_broker,
+    split_brokers,
+)
 
 __all__ = ["Services", "open_services"]
 
@@ -36,6 +46,12 @@ _ROWS: dict[type[Any], _Row] = {
         "gomachinery_py.brokers.redis:RedisBroker",
         "gomachinery_py.backends.redis:RedisBackend",
         "redis",
+    ),
+    AMQPURL: _Row(
+        "gomachinery_py.ports.amqp:open_port",
+        "gomachinery_py.brokers.amqp:AMQPBroker",
+        "gomachinery_py.backends.amqp:AMQPBackend",
+        "amqp",
     ),
     EagerURL: _Row(
         "gomachinery_py.ports.memory:open_port",
@@ -65,8 +81,9 @@ def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> S
     Raises ConfigError for a URL that no service has, MissingExtra when the client library is not installed.
     """
     strict_sqs = "DISABLE_STRICT_SQS_CHECK" not in os.environ
-    broker_url = parse_broker(config.broker, strict_sqs=strict_sqs)
-    backend_url = parse_backend(config.result_backend)
+    separator = config.multiple_broker_separator
+    broker_url = _several(config.broker, separator, lambda url: parse_broker(url, strict_sqs=strict_sqs))
+    backend_url = _several(config.result_backend, separator, parse_backend)
     broker_row, backend_row = _row(broker_url), _row(backend_url)
     if broker_row.broker is None:
         raise ConfigError(f"broker {config.broker} can only keep results; name a broker that carries tasks")
@@ -81,6 +98,16 @@ def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> S
     broker = _load(broker_row.broker, broker_row).configured(broker_port, clock, config, crash_safe=crash_safe)
     backend = _load(backend_row.backend, backend_row).configured(backend_port, clock, config)
     return Services(cast(Broker, broker), cast(Backend, backend))
+
+
+def _several(setting: str, separator: str, parse: Callable[[str], ServiceURL]) -> ServiceURL:
+    """A setting that may hold the URLs of several RabbitMQ servers (Go: ``common.AMQPConnector``, brokers only)."""
+    if not (separator and setting.startswith(("amqp://", "amqps://"))):
+        return parse(setting)
+    first, *more = [parse(url) for url in split_brokers(setting, separator)]
+    if not (isinstance(first, AMQPURL) and all(isinstance(url, AMQPURL) for url in more)):
+        raise ConfigError("multiple_broker_separator is for several amqp:// URLs; these are of different services")
+    return replace(first, more=tuple(url for url in more if isinstance(url, AMQPURL)))
 
 
 def _row(url: ServiceURL) -> _Row:

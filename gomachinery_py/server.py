@@ -343,9 +343,12 @@ class Server:
         return Limits(
             reserved=frozenset(self.broker.reserved_names()),
             is_reserved=self.backend.is_reserved,
-            keys=frozenset(self.broker.reserved_names()) - {self.broker.default_queue},
+            keys=frozenset(self.broker.reserved_names()) - self.broker.own_queues,
             results_expire_in=self.backend.results_expire_in,
             broker_is_sqs=self.broker.is_sqs,
+            broker_is_amqp=self.broker.is_amqp,
+            uuid_bytes=self.backend.uuid_bytes,
+            routing_key_bytes=self.broker.routing_key_bytes,
             backend_is_null=self.backend.is_null,
             now_ns=self.clock.unix_ns(),
         )

@@ -88,6 +88,8 @@ class AMQPURL:
     vhost: str = "/"
     tls: bool = False
     settings: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    #: Tried in this order when this one does not answer.
+    more: tuple[AMQPURL, ...] = ()
     url: SecretURL = field(default=SecretURL(), compare=False)
 
 

@@ -17,7 +17,7 @@ from gomachinery_py.effects import Clock, Command, Port
 from gomachinery_py.golang.time import ZERO_TIME, Time
 from gomachinery_py.wire.model import PENDING, GroupMeta, Signature, TaskResult, TaskState
 
-__all__ = ["Backend", "GroupSnapshot", "Origin"]
+__all__ = ["Backend", "GroupClaim", "GroupSnapshot", "Origin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,14 @@ class GroupSnapshot:
         return sum(1 for state in self.states if state is not None and state.is_completed)
 
 
+@dataclass(frozen=True, slots=True)
+class GroupClaim:
+    """A complete group that is held by one worker alone until it is released."""
+
+    snapshot: GroupSnapshot
+    handle: str
+
+
 class Backend(ABC):
     """Machinery's result store interface, with what a safe worker needs on top."""
 
@@ -55,6 +63,10 @@ class Backend(ABC):
     reads_once = False
     #: States after PENDING keep the stored CreatedAt and TaskName (Go: only Redis does so by reading first).
     merges = False
+    #: Groups are collected by claiming them instead of being marked as triggered (AMQP).
+    collects = False
+    #: Bytes that a UUID may have; 0 is without a limit.
+    uuid_bytes = 0
 
     def __init__(self, port: Port, clock: Clock, results_expire_in: int) -> None:
         self.port = port
@@ -97,6 +109,11 @@ class Backend(ABC):
     async def store(self, state: TaskState) -> None:
         """Store one state."""
         await self.port.execute_many(self.state_commands(state))
+
+    async def store_all(self, states: Sequence[TaskState], signature: Signature | None = None) -> None:  # noqa: ARG002
+        """Store states of one task in their order; ``signature`` says which group it belongs to."""
+        for state in states:
+            await self.store(state)
 
     @abstractmethod
     async def origin(self, uuid: str) -> Origin:
@@ -143,6 +160,14 @@ class Backend(ABC):
     @abstractmethod
     async def trigger_chord(self, snapshot: GroupSnapshot) -> bool:
         """Mark a chord as triggered; True for the one caller who may send its callback."""
+
+    async def claim_group(self, group_uuid: str, task_count: int) -> GroupClaim | None:
+        """Hold a group that is complete and not yet triggered; None for everybody else. Only where :attr:`collects`."""
+        raise NotImplementedError(f"{type(self).__name__} does not collect groups")
+
+    async def release_group(self, claim: GroupClaim, *, fired: bool) -> None:
+        """Let a claimed group go: for good when its callback was sent, else for the next one who claims it."""
+        raise NotImplementedError(f"{type(self).__name__} does not collect groups")
 
     @abstractmethod
     async def purge_group(self, group_uuid: str) -> None:

@@ -52,6 +52,10 @@ class Broker(ABC):
     default_queue: str
     #: FIFO groups, deletion on error and the like exist only on SQS.
     is_sqs = False
+    #: Header values must be texts.
+    is_amqp = False
+    #: Bytes that a routing key may have; 0 is without a limit.
+    routing_key_bytes = 0
     #: Seconds without a sign of life after which a worker counts as dead, where the broker keeps track of workers.
     lease = 30.0
     #: States are kept on the same server; set by whoever puts broker and result store together.
@@ -68,6 +72,11 @@ class Broker(ABC):
     def configured(cls, port: Port, clock: Clock, config: Config, *, crash_safe: bool = True) -> Self:  # noqa: ARG003
         """A broker with the settings of a configuration; ``crash_safe=False`` is Go's at-most-once."""
         return cls(port, clock, config.default_queue)
+
+    @property
+    def own_queues(self) -> frozenset[str]:
+        """The queues that default tasks go to: a routing key may name them, a UUID may not."""
+        return frozenset({self.default_queue})
 
     def adjust_routing_key(self, signature: Signature) -> None:
         """Fill an empty routing key (Go: ``common.Broker.AdjustRoutingKey``)."""
@@ -88,6 +97,11 @@ class Broker(ABC):
         """Put a signature on its queue; returns when the broker has it."""
         await self.port.execute_many(self.publish_commands(signature))
 
+    async def publish_all(self, signatures: Sequence[Signature]) -> None:
+        """Publish several in their order; where the service can, in as few round trips as possible."""
+        for signature in signatures:
+            await self.publish(signature)
+
     def reserved_names(self) -> set[str]:
         """Names that no task or group may have as its UUID, since they are keys or queues."""
         return {self.default_queue}
@@ -98,6 +112,10 @@ class Broker(ABC):
     async def fetch(self, queue: str, worker: str, limit: int, wait: float) -> list[Delivery]:
         """Take up to ``limit`` messages; wait up to ``wait`` seconds when there is none."""
 
+    async def holds(self, delivery: Delivery) -> bool:  # noqa: ARG002
+        """Whether the service still counts a message as this worker's, as far as can be told without more ado."""
+        return True
+
     @abstractmethod
     async def settle(self, delivery: Delivery) -> bool:
         """The task is done with; False when this worker no longer held it."""
@@ -105,6 +123,10 @@ class Broker(ABC):
     @abstractmethod
     async def requeue(self, delivery: Delivery) -> None:
         """Give back a task that is not registered here, as Go does it."""
+
+    async def drop(self, delivery: Delivery) -> None:
+        """Be done with a task that is not registered here and says that it may be ignored then."""
+        await self.settle(delivery)
 
     @abstractmethod
     async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
@@ -146,6 +168,9 @@ class Broker(ABC):
     async def resume(self, queue: str, worker: str, known: Sequence[Delivery]) -> list[Delivery]:  # noqa: ARG002
         """After a failed fetch: what the service gave this worker that never arrived."""
         return []
+
+    async def stop_taking(self, queue: str, worker: str) -> None:
+        """Nothing more will be fetched, while what was fetched may still run for long."""
 
     async def retire(self, queue: str, worker: str) -> None:
         """The worker has stopped and holds nothing."""

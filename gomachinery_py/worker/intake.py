@@ -97,6 +97,19 @@ class Intake:
         self._stopping.set()
 
     def _run(self) -> None:
+        try:
+            self._take()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """What the broker has in store for us is for others now."""
+        try:
+            run(self._broker.stop_taking(self.queue, self._worker))
+        except (ServiceUnavailable, ServiceError) as error:
+            log.warning("cannot leave %r in order: %s", brief(self.queue), error)
+
+    def _take(self) -> None:
         failures = 0
         looked = time.monotonic()
         while not self._stopping.is_set():

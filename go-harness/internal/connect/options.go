@@ -32,19 +32,27 @@ type Options struct {
 	DelayedPoll   int
 	DelayedKey    string
 	TLSCA         string
+	Records       string
+	Prefetch      int
+	DelayedQueue  string
+	Separator     string
 }
 
 // Flags declares the options on a flag set.
 func (o *Options) Flags(set *flag.FlagSet) {
 	set.StringVar(&o.Version, "version", V2, "Machinery's major version: v1 or v2")
 	set.StringVar(&o.Client, "client", Redigo, "Machinery's Redis client: redigo (New) or goredis (NewGR)")
-	set.StringVar(&o.Broker, "broker", "", "broker URL (redis://…, rediss://…, redis+socket://…)")
+	set.StringVar(&o.Broker, "broker", "", "broker URL (redis://…, rediss://…, redis+socket://…, amqp://…)")
 	set.StringVar(&o.Backend, "backend", "", "result backend URL (default: the broker's)")
 	set.StringVar(&o.Queue, "queue", "machinery_tasks", "default queue")
 	set.IntVar(&o.ResultsExpire, "results-expire", 0, "results_expire_in, seconds (0: Machinery's default)")
 	set.IntVar(&o.NormalPoll, "normal-poll", 1000, "normal_tasks_poll_period, milliseconds")
 	set.IntVar(&o.DelayedPoll, "delayed-poll", 20, "delayed_tasks_poll_period, milliseconds")
 	set.StringVar(&o.DelayedKey, "delayed-key", "", "delayed_tasks_key (empty: Machinery's default)")
+	set.StringVar(&o.Records, "records", "", "Redis URL that the task record is kept on (default: the broker's)")
+	set.IntVar(&o.Prefetch, "prefetch", 3, "amqp.prefetch_count")
+	set.StringVar(&o.DelayedQueue, "delayed-queue", "", "amqp.delayed_queue")
+	set.StringVar(&o.Separator, "separator", "", "multiple_broker_separator")
 	set.StringVar(&o.TLSCA, "tls-ca", "", "PEM file of the authority to trust; switches TLS on")
 }
 
@@ -61,6 +69,9 @@ func (o *Options) Check() error {
 	}
 	if o.Backend == "" {
 		o.Backend = o.Broker
+	}
+	if o.Records == "" {
+		o.Records = o.Broker
 	}
 	return nil
 }

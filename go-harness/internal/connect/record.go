@@ -1,12 +1,17 @@
 package connect
 
 import (
+	"errors"
+
 	"github.com/gomodule/redigo/redis"
 )
 
-// Recorder returns a function that appends "tag|line" to a list on the broker's Redis, over connections of its own.
+// Recorder returns a function that appends "tag|line" to a list on a Redis, over connections of its own.
 func (o *Options) Recorder(key, tag string) (func(line string) error, error) {
-	address, err := ParseRedis(o.Broker)
+	if isAMQP(o.Records) {
+		return func(string) error { return errors.New("there is no Redis to record on; give -records") }, nil
+	}
+	address, err := ParseRedis(o.Records)
 	if err != nil {
 		return nil, err
 	}

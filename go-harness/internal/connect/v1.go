@@ -20,7 +20,9 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 		ResultBackend:   o.Backend,
 		ResultsExpireIn: o.ResultsExpire,
 		Lock:            "eager",
-		TLSConfig:       tlsConfig,
+
+		MultipleBrokerSeparator: o.Separator,
+		TLSConfig:               tlsConfig,
 		Redis: &config.RedisConfig{
 			MaxIdle:                10,
 			MaxActive:              100,
@@ -33,8 +35,15 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 			DelayedTasksPollPeriod: o.DelayedPoll,
 			DelayedTasksKey:        o.DelayedKey,
 		},
+		AMQP: &config.AMQPConfig{
+			Exchange:      amqpExchange,
+			ExchangeType:  amqpExchangeType,
+			BindingKey:    amqpBindingKey,
+			PrefetchCount: o.Prefetch,
+			DelayedQueue:  o.DelayedQueue,
+		},
 	}
-	if o.Client == Redigo {
+	if o.Client == Redigo || isAMQP(o.Broker) {
 		return machinery.NewServer(cnf)
 	}
 	// v1 reaches NewGR by URL only for several hosts or a cluster, so the single server is wired by hand.

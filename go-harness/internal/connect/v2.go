@@ -2,7 +2,11 @@ package connect
 
 import (
 	machinery "github.com/RichardKnop/machinery/v2"
+	amqpbackend "github.com/RichardKnop/machinery/v2/backends/amqp"
+	backends "github.com/RichardKnop/machinery/v2/backends/iface"
 	redisbackend "github.com/RichardKnop/machinery/v2/backends/redis"
+	amqpbroker "github.com/RichardKnop/machinery/v2/brokers/amqp"
+	brokers "github.com/RichardKnop/machinery/v2/brokers/iface"
 	redisbroker "github.com/RichardKnop/machinery/v2/brokers/redis"
 	"github.com/RichardKnop/machinery/v2/config"
 	eagerlock "github.com/RichardKnop/machinery/v2/locks/eager"
@@ -20,6 +24,8 @@ func (o *Options) ServerV2() (*machinery.Server, error) {
 		ResultBackend:   o.Backend,
 		ResultsExpireIn: o.ResultsExpire,
 		TLSConfig:       tlsConfig,
+
+		MultipleBrokerSeparator: o.Separator,
 		Redis: &config.RedisConfig{
 			MaxIdle:                10,
 			MaxActive:              100,
@@ -32,27 +38,49 @@ func (o *Options) ServerV2() (*machinery.Server, error) {
 			DelayedTasksPollPeriod: o.DelayedPoll,
 			DelayedTasksKey:        o.DelayedKey,
 		},
+		AMQP: &config.AMQPConfig{
+			Exchange:      amqpExchange,
+			ExchangeType:  amqpExchangeType,
+			BindingKey:    amqpBindingKey,
+			PrefetchCount: o.Prefetch,
+			DelayedQueue:  o.DelayedQueue,
+		},
 	}
-	broker, err := ParseRedis(o.Broker)
+	broker, err := o.brokerV2(cnf)
 	if err != nil {
 		return nil, err
 	}
-	backend, err := ParseRedis(o.Backend)
+	backend, err := o.backendV2(cnf)
+	if err != nil {
+		return nil, err
+	}
+	return machinery.NewServer(cnf, broker, backend, eagerlock.New()), nil
+}
+
+func (o *Options) brokerV2(cnf *config.Config) (brokers.Broker, error) {
+	if isAMQP(o.Broker) {
+		return amqpbroker.New(cnf), nil
+	}
+	address, err := ParseRedis(o.Broker)
 	if err != nil {
 		return nil, err
 	}
 	if o.Client == GoRedis {
-		return machinery.NewServer(
-			cnf,
-			redisbroker.NewGR(cnf, []string{broker.address()}, broker.DB),
-			redisbackend.NewGR(cnf, []string{backend.address()}, backend.DB),
-			eagerlock.New(),
-		), nil
+		return redisbroker.NewGR(cnf, []string{address.address()}, address.DB), nil
 	}
-	return machinery.NewServer(
-		cnf,
-		redisbroker.New(cnf, broker.Host, broker.Username, broker.Password, broker.Socket, broker.DB),
-		redisbackend.New(cnf, backend.Host, backend.Username, backend.Password, backend.Socket, backend.DB),
-		eagerlock.New(),
-	), nil
+	return redisbroker.New(cnf, address.Host, address.Username, address.Password, address.Socket, address.DB), nil
+}
+
+func (o *Options) backendV2(cnf *config.Config) (backends.Backend, error) {
+	if isAMQP(o.Backend) {
+		return amqpbackend.New(cnf), nil
+	}
+	address, err := ParseRedis(o.Backend)
+	if err != nil {
+		return nil, err
+	}
+	if o.Client == GoRedis {
+		return redisbackend.NewGR(cnf, []string{address.address()}, address.DB), nil
+	}
+	return redisbackend.New(cnf, address.Host, address.Username, address.Password, address.Socket, address.DB), nil
 }

@@ -1,0 +1,341 @@
+"""Our worker on RabbitMQ when things go wrong: connections that are closed, poison, slow tasks, workers that die."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pika
+import pytest
+from conftest import short_directory
+from harness.amqp_fleet import AMQPPythonWorker
+from harness.process import wait_until
+from harness.rabbitmq_server import RabbitServer
+from harness.redis_server import RedisServer, free_port
+from harness.signatures import signature
+
+from gomachinery_py import Arg, Chord, Config, Group, Server, Signature, TaskFailed
+from gomachinery_py.effects import run
+from gomachinery_py.errors import PublishError, ServiceUnavailable
+
+
+class Runs:
+    """Counts executions; safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.of: Counter[Any] = Counter()
+
+    def __call__(self, what: Any) -> None:
+        with self._lock:
+            self.of[what] += 1
+
+
+def make_server(url: str, runs: Runs, **settings: Any) -> Server:
+    server = Server(Config.of(**{"broker": url, "result_backend": url, **settings}))
+
+    @server.task
+    def count(number: int) -> int:
+        runs(number)
+        return number
+
+    @server.task
+    def slow(number: int, milliseconds: int) -> int:
+        runs(number)
+        time.sleep(milliseconds / 1000)
+        return number
+
+    @server.task
+    def total(*numbers: int) -> int:
+        runs("total")
+        return sum(numbers)
+
+    @server.task
+    def fail(text: str) -> None:
+        raise ValueError(text)
+
+    return server
+
+
+@pytest.fixture
+def runs() -> Runs:
+    return Runs()
+
+
+@pytest.fixture
+def server(rabbit_server: RabbitServer, vhost: str, runs: Runs) -> Iterator[Server]:
+    """A server whose broker and result store are an empty vhost."""
+    with make_server(rabbit_server.url(vhost), runs) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def channel(rabbit: RabbitServer, vhost: str) -> Iterator[Any]:
+    opened = rabbit.connect(vhost)
+    try:
+        yield opened
+    finally:
+        opened.connection.close()
+
+
+def publish(rabbit: RabbitServer, vhost: str, queue: str, *bodies: bytes) -> None:
+    with channel(rabbit, vhost) as opened:
+        for body in bodies:
+            opened.basic_publish("", queue, body)
+
+
+def test_closing_every_connection_loses_nothing(
+    server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str
+) -> None:
+    """600 tasks run although every connection is closed again and again; what runs meanwhile does not run twice."""
+    slow = server.tasks["slow"]
+    with server.worker(concurrency=8):
+        results = [slow.send(number, 20) for number in range(300)]
+        rabbit_server.close_connections(vhost)
+        for number in range(300, 600):
+            try:
+                results.append(slow.send(number, 20))
+            except ServiceUnavailable:
+                results.append(slow.send(number, 20))
+            if number in (400, 500):
+                threading.Thread(target=rabbit_server.close_connections, args=(vhost,), daemon=True).start()
+        rabbit_server.close_connections(vhost)
+
+        assert [result.get(timeout=60) for result in results] == list(range(600))
+        wait_until(lambda: len(runs.of) == 600, 30, "all have run")
+
+    assert sum(runs.of.values()) < 600 + 5 * 8
+    assert rabbit_server.counts("machinery_tasks", vhost) == (0, 0)
+
+
+def test_what_is_running_survives_a_lost_connection(
+    server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str
+) -> None:
+    """A task that runs while the connection is lost comes again, is recognised, and has run once in the end."""
+    with server.worker(concurrency=2):
+        result = server.tasks["slow"].send(1, 3000)
+        wait_until(lambda: runs.of[1], 10, "the task runs")
+        rabbit_server.close_connections(vhost)
+        assert result.get(timeout=20) == 1
+        wait_until(lambda: rabbit_server.counts("machinery_tasks", vhost) == (0, 1), 10, "the message is settled")
+        assert server.tasks["count"].send(2).get(timeout=10) == 2
+
+    assert runs.of[1] == 1
+
+
+def test_long_tasks_do_not_starve_the_heartbeat(runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:
+    """With a heartbeat of one second a task of four seconds keeps its connection."""
+    with make_server(f"{rabbit_server.url(vhost)}?heartbeat=1", runs) as server:
+        worker = server.worker(concurrency=1)
+        with worker:
+            result = server.tasks["slow"].send(1, 4000)
+            assert result.get(timeout=20) == 1
+            generations = [consumer._generation for consumer in server.broker.port._link.consumers._all.values()]  # type: ignore[attr-defined]
+
+    assert (generations, runs.of[1]) == ([1], 1)
+
+
+def test_a_killed_workers_tasks_run_again(
+    server: Server, runs: Runs, rabbit_server: RabbitServer, redis_server: RedisServer, vhost: str
+) -> None:
+    """What a killed worker had begun or fetched is run by another one."""
+    sent = [server.send_task(signature_of("sleep_ms", ("int64", 60_000))) for _ in range(3)]
+    with short_directory() as directory:
+        process = AMQPPythonWorker(rabbit_server, redis_server, directory, vhost=vhost, concurrency=2)
+        wait_until(lambda: rabbit_server.counts("machinery_tasks", vhost) == (0, 1), 10, "all are taken")
+        process.kill()
+
+    @server.task
+    def sleep_ms(milliseconds: int) -> int:
+        runs("slept")
+        return milliseconds
+
+    with server.worker(concurrency=2):
+        assert [result.get(timeout=20) for result in sent] == [60_000] * 3
+    assert runs.of["slept"] == 3
+
+
+def signature_of(name: str, *args: tuple[str, Any]) -> Signature:
+    return Signature(name, [Arg(kind, value) for kind, value in args])
+
+
+def test_poison_is_kept(server: Server, rabbit_server: RabbitServer, vhost: str) -> None:
+    """What cannot be decoded, an empty message too, lies in the queue's dead letters with the reason; others run."""
+    poison = [b"", b"{", b'{"UUID": 5}', b"\xff\xfe"]
+    good = json.dumps(signature("count", ("int64", 7), UUID="task_good")).encode()
+    with server.worker(concurrency=4):
+        wait_until(lambda: rabbit_server.consumers("machinery_tasks", vhost), 10, "a consumer")
+        publish(rabbit_server, vhost, "machinery_tasks", *poison, good)
+        assert server.result("task_good").get(timeout=10) == 7
+        wait_until(lambda: rabbit_server.counts("machinery_tasks.dead", vhost) == (4, 0), 10, "four dead letters")
+
+        dead = run(server.broker.dead("machinery_tasks"))
+        assert sorted(body for body, _ in dead) == sorted(poison)
+        assert all(reason.startswith("cannot be decoded: ") for _, reason in dead)
+
+    assert run(server.broker.revive("machinery_tasks", 3)) == 3
+    assert rabbit_server.counts("machinery_tasks", vhost) == (3, 0)
+    assert run(server.broker.purge_dead("machinery_tasks")) == 1
+
+
+def test_unregistered_tasks_go_back(server: Server, rabbit_server: RabbitServer, vhost: str) -> None:
+    """A task that nobody here knows stays in its queue, the others run; one that may be ignored is dropped."""
+    unknown = server.send_task(Signature("elsewhere"))
+    server.send_task(Signature("elsewhere", ignore_when_task_not_registered=True))
+    with server.worker(concurrency=1):
+        results = [server.tasks["count"].send(number) for number in range(20)]
+        assert [result.get(timeout=10) for result in results] == list(range(20))
+
+    wait_until(lambda: rabbit_server.counts("machinery_tasks", vhost) == (1, 0), 10, "one is left")
+    assert [waiting.uuid for waiting in server.pending()] == [unknown.uuid]
+
+
+def test_a_slow_task_holds_up_no_other(server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:
+    """What a worker got in advance goes back while all its slots are taken, and another worker runs it."""
+    with make_server(rabbit_server.url(vhost), runs) as other, server.worker(concurrency=1):
+        stuck = server.tasks["slow"].send(1, 3500)
+        wait_until(lambda: runs.of[1], 10, "the slow task runs")
+        behind = [server.tasks["count"].send(number) for number in (2, 3)]
+        time.sleep(0.1)
+        began = time.monotonic()
+        with other.worker(concurrency=1):
+            assert [result.get(timeout=10) for result in behind] == [2, 3]
+        assert time.monotonic() - began < 2.5
+        assert stuck.get(timeout=20) == 1
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_chords_fire_once(server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str, count: int) -> None:
+    """Among two Python workers every chord's callback runs exactly once, with all results."""
+    tasks = server.tasks
+    with (
+        make_server(rabbit_server.url(vhost), runs) as other,
+        server.worker(concurrency=4),
+        other.worker(concurrency=4),
+    ):
+        chords = [
+            server.send_chord(Chord(Group(*[tasks["count"].s(at) for at in range(count)]), tasks["total"].s(100)))
+            for _ in range(25)
+        ]
+        assert [chord.get(timeout=30) for chord in chords] == [100 + sum(range(count))] * 25
+        time.sleep(0.3)
+
+    assert runs.of["total"] == 25
+
+
+def test_a_failed_member_fires_no_chord(server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:
+    """As in Go: the group is collected, the callback is not sent."""
+    tasks = server.tasks
+    with server.worker(concurrency=1):
+        chord = server.send_chord(Chord(Group(tasks["fail"].s("no"), tasks["count"].s(1)), tasks["total"].s()))
+        with pytest.raises(TaskFailed, match=r"^no$"):
+            chord.get(timeout=10)
+        wait_until(lambda: rabbit_server.counts(chord.group.group_uuid, vhost) is None, 10, "the group is collected")
+
+    assert runs.of["total"] == 0
+
+
+def test_peek_leaves_the_state(server: Server, rabbit_server: RabbitServer, vhost: str) -> None:
+    """Peeking leaves every state, reading takes them, and a result that was read is gone with its queue."""
+    result = server.tasks["count"].send(5)
+    with server.worker(concurrency=1):
+        wait_until(lambda: getattr(result.peek(), "state", "") == "SUCCESS", 10, "SUCCESS")
+    assert rabbit_server.counts(result.uuid, vhost) == (4, 0)
+
+    assert result.get(timeout=1) == 5
+    assert rabbit_server.counts(result.uuid, vhost) is None
+    assert server.result(result.uuid).peek() is None
+
+
+def test_a_publish_that_nobody_takes(runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:
+    """A full queue (nack) and a routing key that leads nowhere (return) raise PublishError that names the task."""
+    full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    url = rabbit_server.url(vhost)
+    with make_server(url, runs, amqp__queue_declare_args=full) as server:
+        server.send_task(Signature("count"))
+        with pytest.raises(PublishError, match="task count: RabbitMQ did not take the message"):
+            server.send_task(Signature("count"))
+    with (
+        make_server(url, runs, amqp__exchange="topics", amqp__exchange_type="topic", default_queue="topics") as server,
+        pytest.raises(PublishError, match="task count: RabbitMQ: no queue takes the routing key 'nowhere'"),
+    ):
+        server.send_task(Signature("count", routing_key="nowhere"))
+
+
+def test_a_queue_that_was_deleted_is_declared_again(server: Server, rabbit_server: RabbitServer, vhost: str) -> None:
+    """A producer and a worker that have known the queue for long get over its loss."""
+    with server.worker(concurrency=1):
+        assert server.tasks["count"].send(1).get(timeout=10) == 1
+        with channel(rabbit_server, vhost) as opened:
+            opened.queue_delete("machinery_tasks")
+        assert server.tasks["count"].send(2).get(timeout=10) == 2
+
+
+def test_another_routing_key_than_the_delayed_queues(runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:
+    """The queue of amqp.delayed_queue leads to one routing key; tasks for another one are delayed all the same."""
+    with make_server(rabbit_server.url(vhost), runs, amqp__delayed_queue="later") as server:
+        count = server.tasks["count"]
+        first = count.using(countdown=60).send(1)
+        with server.worker(concurrency=1, queue="special"):
+            assert count.using(countdown=0.2, routing_key="special").send(2).get(timeout=10) == 2
+        assert [waiting.uuid for waiting in server.delayed()] == [first.uuid]
+
+
+def test_tls_and_several_brokers(runs: Runs, rabbit_server: RabbitServer) -> None:
+    """The first of several brokers that answers is used; amqps checks the certificate."""
+    urls = f"amqp://127.0.0.1:{free_port()}/,{rabbit_server.tls_url()}?cacertfile={rabbit_server.ca_file}"
+    with (
+        make_server(urls, runs, multiple_broker_separator=",") as server,
+        server.worker(concurrency=1),
+    ):
+        assert server.tasks["count"].send(1).get(timeout=10) == 1
+    with make_server(rabbit_server.tls_url(), runs) as server, pytest.raises(ServiceUnavailable, match="certificate"):
+        server.send_task(Signature("count"))
+
+
+def test_asyncio(server: Server) -> None:
+    """Many sends and waits share one event loop and one connection."""
+    count = server.tasks["count"]
+
+    async def send_and_wait() -> list[int]:
+        results = await asyncio.gather(*(count.asend(number) for number in range(50)))
+        return await asyncio.gather(*(result.aget(timeout=20) for result in results))
+
+    with server.worker(concurrency=4):
+        assert asyncio.run(send_and_wait()) == list(range(50))
+
+
+def test_unreachable(runs: Runs, rabbit_server: RabbitServer) -> None:
+    """Nobody there, a wrong password and an unknown vhost say so in one line, soon, without the password."""
+    port = rabbit_server.port
+    cases = {
+        f"amqp://guest:secret@127.0.0.1:{free_port()}/": "Connection refused",
+        f"amqp://guest:secret@127.0.0.1:{port}/": "refused the login",
+        f"amqp://guest:guest@127.0.0.1:{port}/nowhere": "vhost",
+        "amqp://guest:secret@no-such-host.invalid:1/": "cannot reach RabbitMQ at amqp://",
+    }
+    for url, text in cases.items():
+        began = time.monotonic()
+        with make_server(url, runs) as server, pytest.raises(ServiceUnavailable, match=text) as caught:
+            server.send_task(Signature("count"))
+        assert time.monotonic() - began < 3
+        assert "\n" not in str(caught.value)
+        assert "secret" not in str(caught.value)
+
+
+def test_bytes_on_the_wire(server: Server, rabbit_server: RabbitServer, vhost: str) -> None:
+    """A message is persistent JSON with its priority and headers; pending tasks are read and left where they are."""
+    sent = server.send_task(Signature("x", priority=7, headers={"a": "b"}))
+    assert [waiting.uuid for waiting in server.pending()] == [sent.uuid]
+    with channel(rabbit_server, vhost) as opened:
+        _, properties, _ = opened.basic_get("machinery_tasks", auto_ack=True)
+
+    assert properties == pika.BasicProperties(
+        content_type="application/json", headers={"a": "b"}, delivery_mode=2, priority=7
+    )

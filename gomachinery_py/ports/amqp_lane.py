@@ -1,0 +1,178 @@
+"""One AMQP channel in confirm mode, and the pool of them: whoever needs one has it for itself until it is done.
+
+An error that RabbitMQ answers closes the channel; so nobody else is touched by it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pika import exceptions, spec
+
+from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.ports.amqp_target import refused, table
+
+__all__ = ["Lane", "Lanes", "Owner"]
+
+# A channel is a process on the server; more would only wait for each other.
+_MAX_LANES = 32
+
+GetReply = Callable[[Any, Any, bytes | None], None]
+
+
+class Owner(Protocol):
+    """Who uses a lane; the methods are called on the link's thread."""
+
+    def opened(self, lane: Lane) -> None:
+        """Here it is."""
+        ...
+
+    def lost(self, error: ServiceError | ServiceUnavailable) -> None:
+        """The channel was closed: ServiceError by an answer of the server, ServiceUnavailable with the connection."""
+        ...
+
+    def confirmed(self, tag: int, multiple: bool, ok: bool) -> None:
+        """Messages were confirmed (``ok``) or nacked, up to ``tag`` when ``multiple``."""
+        ...
+
+    def returned(self, method: Any, body: bytes) -> None:
+        """A message found no queue; its confirm follows."""
+        ...
+
+
+class Lane:
+    """A channel; opened at once, ready when ``owner.opened`` is called."""
+
+    def __init__(self, connection: Any, explain: Callable[[BaseException], ServiceUnavailable], owner: Owner) -> None:
+        self.owner: Owner | None = owner
+        self.published = 0
+        self._explain = explain
+        self._on_get: GetReply | None = None
+        self.channel = connection.channel(on_open_callback=self._opened)
+        self.channel.add_on_close_callback(self._closed)
+
+    # -- methods whose encoding is ours --
+
+    def send(self, name: str, fields: dict[str, Any]) -> None:
+        """Send a command that is answered by nothing, or by a confirm."""
+        if name == "basic_publish":
+            properties = dict(fields["properties"])
+            if "headers" in properties:
+                properties["headers"] = table(properties["headers"])
+            self.channel.basic_publish(
+                fields["exchange"],
+                fields["routing_key"],
+                fields["body"],
+                spec.BasicProperties(**properties),
+                mandatory=fields["mandatory"],
+            )
+            self.published += 1
+            return
+        arguments = {**fields, "arguments": table(fields.get("arguments"))}
+        getattr(self.channel, name)(**arguments)
+
+    def get(self, queue: str, reply: GetReply) -> None:
+        """``reply(method, properties, body)``; all None when the queue is empty."""
+        self._on_get = reply
+        self.channel.basic_get(queue, self._got)
+
+    def close(self) -> None:
+        """Give the channel up; what it has not acknowledged goes back to its queue."""
+        self.owner = None
+        if self.channel.is_open:
+            self.channel.close()
+
+    # -- what pika calls --
+
+    def _opened(self, channel: Any) -> None:
+        channel.add_on_return_callback(self._returned)
+        channel.add_callback(self._got_nothing, [spec.Basic.GetEmpty], False)
+        # Without waiting: whatever is published comes after it.
+        channel.confirm_delivery(self._confirmed)
+        if self.owner is not None:
+            self.owner.opened(self)
+        else:
+            channel.close()
+
+    def _closed(self, _channel: Any, reason: BaseException) -> None:
+        owner, self.owner = self.owner, None
+        if owner is not None:
+            owner.lost(refused(reason) if isinstance(reason, exceptions.ChannelClosed) else self._explain(reason))
+
+    def _confirmed(self, frame: Any) -> None:
+        if self.owner is not None:
+            method = frame.method
+            self.owner.confirmed(method.delivery_tag, method.multiple, isinstance(method, spec.Basic.Ack))
+
+    def _returned(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+        if self.owner is not None:
+            self.owner.returned(method, body)
+
+    def _got(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self._answer(method, properties, body)
+
+    def _got_nothing(self, _frame: Any) -> None:
+        self._answer(None, None, None)
+
+    def _answer(self, method: Any, properties: Any, body: bytes | None) -> None:
+        reply, self._on_get = self._on_get, None
+        if reply is not None:
+            reply(method, properties, body)
+
+
+class Lanes:
+    """The lanes of one connection."""
+
+    def __init__(self, open_lane: Callable[[Owner], Lane]) -> None:
+        self._open = open_lane
+        self._idle: list[Lane] = []
+        self._count = 0
+        self._wanting: deque[Owner] = deque()
+
+    def acquire(self, owner: Owner) -> None:
+        """``owner.opened(lane)`` follows, at once when one is idle."""
+        while self._idle:
+            lane = self._idle.pop()
+            if lane.channel.is_open:
+                lane.owner = owner
+                owner.opened(lane)
+                return
+            self._count -= 1
+        if self._count >= _MAX_LANES:
+            self._wanting.append(owner)
+            return
+        self._count += 1
+        try:
+            self._open(owner)
+        except BaseException:
+            self._count -= 1
+            raise
+
+    def release(self, lane: Lane) -> None:
+        """The owner is done with it."""
+        lane.owner = None
+        if not lane.channel.is_open:
+            self.discard(lane)
+        elif self._wanting:
+            owner = self._wanting.popleft()
+            lane.owner = owner
+            owner.opened(lane)
+        else:
+            self._idle.append(lane)
+
+    def discard(self, lane: Lane) -> None:
+        """It is closed, or no good any more."""
+        lane.close()
+        self._count -= 1
+        if self._wanting:
+            self.acquire(self._wanting.popleft())
+
+    def dropped(self) -> list[Owner]:
+        """The connection is gone; who still waited for a lane."""
+        waiting = list(self._wanting)
+        self._idle.clear()
+        self._wanting.clear()
+        self._count = 0
+        return waiting
