@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.amqp_fleet import VHOSTS
 from harness.fleet import PAIRS, Fleet, Pair
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
@@ -62,7 +61,7 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
 def rabbit_server() -> Iterator[RabbitServer]:
     """The RabbitMQ server of this pytest process, with TLS too; tests use vhosts of their own."""
     with short_directory() as directory:
-        server = RabbitServer(directory, vhosts=[*VHOSTS, *STORED_VHOSTS, *SPARE_VHOSTS], tls=True)
+        server = RabbitServer(directory, vhosts=[*STORED_VHOSTS, *SPARE_VHOSTS], tls=True)
         yield server
         server.stop()
 

@@ -1,33 +1,24 @@
-"""Workers and producers of every kind on RabbitMQ, with Redis or RabbitMQ as their result store.
-
-Each kind of worker has a vhost of its own: on one exchange every queue for default tasks gets every default task.
-"""
+"""Workers and producers of every kind on vhosts of one RabbitMQ, with Redis or RabbitMQ as their result store."""
 
 from __future__ import annotations
 
 import itertools
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gomachinery_py import AsyncResult, Config, Server
-from gomachinery_py.results import ChainResult
+from harness.conformance import ServicePythonProducer
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
 from harness.process import Process, wait_until
-from harness.python_producer import PythonProducer
 from harness.python_worker import python_environment
 from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
 
-__all__ = ["PAIRS", "STORES", "VHOSTS", "AMQPFleet", "AMQPPair", "AMQPPythonProducer", "AMQPPythonWorker"]
+__all__ = ["AMQPFleet", "AMQPPythonWorker"]
 
-PAIRS = [("python", "v1"), ("python", "v2"), ("v1", "python"), ("v2", "python"), ("python", "python")]
-STORES = ("redis", "amqp")
-VHOSTS = [f"{worker}-{store}" for worker in ("v1", "v2", "python") for store in STORES]
 READY_SECONDS = 60.0
 _numbers = itertools.count(1)
 
@@ -69,47 +60,6 @@ class AMQPPythonWorker(Process):
             raise self.failed("did not begin")
 
 
-class AMQPPythonProducer(PythonProducer):
-    """Our producer behind the Go producer's methods."""
-
-    def __init__(self, broker: str, backend: str, **settings: Any) -> None:
-        self.server = Server(Config.of(broker=broker, result_backend=backend, **settings))
-        self._workflows: dict[str, Any] = {}
-        self._results: dict[str, AsyncResult[Any]] = {}
-
-    def _get(self, result: Any, timeout: float) -> Any:
-        # Kept, since a state may be read only once.
-        last = result if isinstance(result, AsyncResult) else _last(result)
-        self._results[last.uuid] = last
-        return super()._get(result, timeout)
-
-    def _stored(self, uuid: str) -> list[Any]:
-        return self._results[uuid].results or []
-
-
-def _last(result: Any) -> AsyncResult[Any]:
-    last: AsyncResult[Any] = result.members[-1] if isinstance(result, ChainResult) else result.callback
-    return last
-
-
-@dataclass(frozen=True)
-class AMQPPair:
-    """A producer and the worker that does what it sends."""
-
-    fleet: AMQPFleet
-    producer_kind: str
-    worker_kind: str
-    store: str
-
-    @property
-    def producer(self) -> GoProducer | AMQPPythonProducer:
-        return self.fleet.producer(self.producer_kind, f"{self.worker_kind}-{self.store}")
-
-    @property
-    def worker(self) -> Process:
-        return self.fleet.worker(self.worker_kind, self.store)
-
-
 class AMQPFleet:
     """A context manager; processes start when they are first asked for, and end with it."""
 
@@ -118,7 +68,6 @@ class AMQPFleet:
         self.redis = redis
         self._directory = directory
         self._stack = ExitStack()
-        self._workers: dict[str, Process] = {}
         self._producers: dict[tuple[str, str], Any] = {}
 
     def __enter__(self) -> AMQPFleet:
@@ -133,14 +82,6 @@ class AMQPFleet:
         """Broker and result store of a vhost named ``…-redis`` or ``…-amqp``."""
         broker = self.rabbit.url(vhost)
         return {"broker": broker, "backend": broker if vhost.endswith("amqp") else self.redis.url()}
-
-    def worker(self, kind: str, store: str) -> Process:
-        """The worker of a kind (``v1``, ``v2``, ``python``), on the vhost ``<kind>-<store>``."""
-        vhost = f"{kind}-{store}"
-        if vhost not in self._workers:
-            self._workers[vhost] = self.start_worker(kind, vhost)
-            self._stack.callback(self._workers[vhost].kill)
-        return self._workers[vhost]
 
     def start_worker(self, kind: str, vhost: str, **settings: str | int) -> Process:
         """Another worker, for the caller to stop."""
@@ -163,7 +104,7 @@ class AMQPFleet:
     def producer_at(self, kind: str, urls: dict[str, str], **settings: str) -> Any:
         """A producer of a kind for these URLs, with Go's flags or our Config's settings."""
         if kind == "python":
-            ours = AMQPPythonProducer(**urls, **settings)
+            ours = ServicePythonProducer(**urls, **settings)
             self._stack.callback(ours.close)
             return ours
         producer = GoProducer(self.redis, self._directory, kind, **urls, **settings)

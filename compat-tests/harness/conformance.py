@@ -1,0 +1,213 @@
+"""Every broker with every result store that the conformance suite runs: fleets of all kinds of workers.
+
+A subject is a pair of services. Each has a worker of every kind, and producers of every kind for each of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gomachinery_py import AsyncResult, Config, Server
+from gomachinery_py.results import ChainResult
+from harness.go_producer import GoProducer
+from harness.go_worker import GoWorker
+from harness.process import Process, wait_until
+from harness.python_producer import PythonProducer
+from harness.python_worker import python_environment
+from harness.redis_server import RedisServer
+from harness.services import SERVICES, Place, Service
+
+__all__ = ["PAIRS", "SUBJECTS", "ConformanceFleet", "ConformancePair", "ServicePythonProducer", "Subject"]
+
+PAIRS = [("python", "v1"), ("python", "v2"), ("v1", "python"), ("v2", "python"), ("python", "python")]
+READY_SECONDS = 60.0
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A broker and a result store, by their names in SERVICES."""
+
+    broker: str
+    store: str
+
+    def __str__(self) -> str:
+        return f"{self.broker}-{self.store}"
+
+
+SUBJECTS = [
+    Subject("redis", "redis"),
+    Subject("redis", "amqp"),
+    Subject("amqp", "redis"),
+    Subject("amqp", "amqp"),
+]
+
+
+class ServicePythonWorker(Process):
+    """``gomachinery worker python_tasks:server`` at a place; it consumes once this is constructed, or soon."""
+
+    def __init__(self, place: Place, store: str, records: RedisServer, directory: Path, **settings: str | int) -> None:
+        command = [sys.executable, "-m", "gomachinery_py", "worker", "python_tasks:server", "-c", "10"]
+        told: dict[str, str | int] = {"broker": place.broker, "backend": store, "queue": place.queue}
+        told |= {"records": records.url(), **place.settings, **settings}
+        super().__init__(
+            [*command, "-q", place.queue],
+            name=f"python-worker-{next(_numbers)}",
+            directory=directory,
+            env=python_environment(records, **told),
+        )
+        try:
+            wait_until(lambda: "at once, from" in self.log or not self.alive, READY_SECONDS, "a worker that consumes")
+        except AssertionError as error:
+            raise self.failed("does not consume") from error
+        if not self.alive:
+            raise self.failed("did not begin")
+
+
+class ServicePythonProducer(PythonProducer):
+    """Our producer behind the Go producer's methods, for any service."""
+
+    def __init__(self, broker: str, backend: str, **settings: Any) -> None:
+        self.server = Server(Config.of(broker=broker, result_backend=backend, **settings))
+        self._workflows: dict[str, Any] = {}
+        self._results: dict[str, AsyncResult[Any]] = {}
+
+    def _get(self, result: Any, timeout: float) -> Any:
+        # Kept, since a state may be read only once.
+        last = result if isinstance(result, AsyncResult) else _last(result)
+        self._results[last.uuid] = last
+        return super()._get(result, timeout)
+
+    def _stored(self, uuid: str) -> list[Any]:
+        return self._results[uuid].results or []
+
+
+def _last(result: Any) -> AsyncResult[Any]:
+    last: AsyncResult[Any] = result.members[-1] if isinstance(result, ChainResult) else result.callback
+    return last
+
+
+@dataclass(frozen=True)
+class ConformancePair:
+    """A producer and the worker that does what it sends."""
+
+    fleet: ConformanceFleet
+    producer_kind: str
+    worker_kind: str
+
+    @property
+    def producer(self) -> GoProducer | ServicePythonProducer:
+        return self.fleet.producer(self.producer_kind, self.worker_kind)
+
+    @property
+    def worker(self) -> Process:
+        return self.fleet.worker(self.worker_kind)
+
+    @property
+    def subject(self) -> Subject:
+        return self.fleet.subject
+
+    @property
+    def go_reads(self) -> bool:
+        """Whether results are read by Go's library."""
+        return self.producer_kind != "python"
+
+    @property
+    def go_writes(self) -> bool:
+        """Whether results are written by Go's library."""
+        return self.worker_kind != "python"
+
+
+class ConformanceFleet:
+    """A context manager; processes start when they are first asked for, and end with it."""
+
+    def __init__(self, subject: Subject, directory: Path) -> None:
+        self.subject = subject
+        self._directory = directory
+        self._stack = ExitStack()
+        self._workers: dict[str, Process] = {}
+        self._producers: dict[tuple[str, str], Any] = {}
+
+    def __enter__(self) -> ConformanceFleet:
+        with ExitStack() as stack:
+            self.records = RedisServer(self._directory)
+            stack.callback(self.records.stop)
+            self.broker = self._started(self.subject.broker, stack)
+            same = self.subject.store == self.subject.broker
+            self.store = self.broker if same else self._started(self.subject.store, stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _started(self, name: str, stack: ExitStack) -> Service:
+        directory = self._directory / name
+        directory.mkdir()
+        service = SERVICES[name](directory)
+        stack.callback(service.stop)
+        for variable, value in service.environment().items():
+            # Of this process too: its producers are in it, and its children inherit them.
+            stack.callback(partial(_restore, variable, os.environ.get(variable)))
+            os.environ[variable] = value
+        return service
+
+    def urls(self, worker: str) -> dict[str, str]:
+        """Broker and result store of a kind of worker."""
+        place = self.broker.place(worker)
+        return {"broker": place.broker, "backend": self.store.store(place)}
+
+    def worker(self, kind: str) -> Process:
+        """The worker of a kind: ``v1``, ``v2`` or ``python``."""
+        if kind not in self._workers:
+            self._workers[kind] = self.start_worker(kind)
+            self._stack.callback(self._workers[kind].kill)
+        return self._workers[kind]
+
+    def start_worker(self, kind: str, **settings: str | int) -> Process:
+        """Another worker at the place of its kind, for the caller to stop."""
+        place = self.broker.place(kind)
+        store = self.store.store(place)
+        if kind == "python":
+            return ServicePythonWorker(place, store, self.records, self._directory, **settings)
+        return GoWorker(self.records, self._directory, kind, **{**self._go(place, store), **settings})
+
+    def producer(self, kind: str, worker: str) -> Any:
+        """A producer of a kind for a kind of worker."""
+        if (kind, worker) not in self._producers:
+            self._producers[kind, worker] = self._start_producer(kind, self.broker.place(worker))
+        return self._producers[kind, worker]
+
+    def _start_producer(self, kind: str, place: Place) -> Any:
+        store = self.store.store(place)
+        if kind == "python":
+            delayed_key = place.settings.get("delayed_key")
+            ours = ServicePythonProducer(
+                place.broker, store, default_queue=place.queue, redis__delayed_tasks_key=delayed_key
+            )
+            self._stack.callback(ours.close)
+            return ours
+        producer = GoProducer(self.records, self._directory, kind, **self._go(place, store))
+        self._stack.callback(producer.kill)
+        return producer
+
+    def _go(self, place: Place, store: str) -> dict[str, str | int]:
+        told: dict[str, str | int] = {"broker": place.broker, "backend": store, "queue": place.queue}
+        return {**told, "records": self.records.url(), **place.settings}
+
+
+def _restore(variable: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = value

@@ -1,0 +1,95 @@
+"""What a fleet needs of each service: a server, and a place on it for each kind of worker.
+
+One class a service, one row in SERVICES. Where default tasks of different workers would meet (a queue, a vhost, a
+subscription), each kind of worker gets a place of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from harness.rabbitmq_server import RabbitServer
+from harness.redis_server import RedisServer
+
+__all__ = ["SERVICES", "WORKER_KINDS", "Place", "Service"]
+
+WORKER_KINDS = ("v1", "v2", "python")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one kind of worker takes its tasks from.
+
+    Attributes:
+        broker: its URL.
+        queue: its default queue.
+        settings: what both sides must be told besides, named as the flags of go-harness.
+    """
+
+    broker: str
+    queue: str = "machinery_tasks"
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+
+
+class Service(Protocol):
+    """A running server; it is stopped by ``stop``."""
+
+    def environment(self) -> dict[str, str]:
+        """Variables that every process needs to reach it."""
+        ...
+
+    def place(self, worker: str) -> Place:
+        """Where a kind of worker takes its tasks from; only for services that carry tasks."""
+        ...
+
+    def store(self, place: Place) -> str:
+        """The URL of the result store, for the worker of a place; only for services that keep results."""
+        ...
+
+    def stop(self) -> None:
+        """Stop it."""
+        ...
+
+
+class RedisService:
+    """One Redis; a queue, and a set of delayed tasks, for each kind of worker."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = RedisServer(directory)
+        self.stop = self.server.stop
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def place(self, worker: str) -> Place:
+        return Place(self.server.url(), f"queue-{worker}", {"delayed_key": f"delayed-{worker}"})
+
+    def store(self, place: Place) -> str:  # noqa: ARG002
+        return self.server.url()
+
+
+class AMQPService:
+    """One RabbitMQ; a vhost for each kind of worker, since an exchange gives every default task to every queue."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = RabbitServer(directory, vhosts=WORKER_KINDS)
+        self.stop = self.server.stop
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def place(self, worker: str) -> Place:
+        # Go waits for a task's end before it asks for more, so that its default of 3 would be its concurrency.
+        return Place(self.server.url(worker), settings={"prefetch": 10})
+
+    def store(self, place: Place) -> str:
+        return place.broker if place.broker.startswith("amqp") else self.server.url("python")
+
+
+SERVICES: dict[str, Callable[[Path], Service]] = {
+    "redis": RedisService,
+    "amqp": AMQPService,
+}
