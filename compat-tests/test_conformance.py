@@ -17,6 +17,7 @@ from harness.conformance import PAIRS, SUBJECTS, ConformanceFleet, ConformancePa
 from harness.go_producer import GoTaskFailed
 from harness.go_worker import GoWorker
 from harness.signatures import signature
+from harness.suite import run_suite
 from test_both_ways import BYTES, FAILURES, SCALARS, told, values
 
 LATE_SECONDS = 5.0
@@ -109,3 +110,15 @@ def test_callbacks_and_headers(pair: ConformancePair) -> None:
 
     assert values(producer, on_error["UUID"]) == ["bad luck!"]
     assert '"Headers":{"text":"ż","trace":"00-abc"}' in values(producer, seen)[0]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_machinerys_own_checks(version: str, fleet: ConformanceFleet) -> None:
+    """Machinery's integration checks pass with a Python worker: tasks, groups, chord, chain, errors, panic, delay."""
+    worker = fleet.worker("python")
+
+    code, output = run_suite(version, **fleet.go_settings(fleet.broker.place("python")))
+
+    assert code == 0, f"{output}\nthe worker's log ends:\n{worker.log[-2000:]}"
+    assert "--- PASS: TestExternalWorker" in output
+    assert worker.alive

@@ -38,7 +38,7 @@ def test_machinerys_own_checks(name: str, version: str, client: str, redis_serve
     """testAll passes: tasks, groups, chord, chain, errors, several results, panic and delay."""
     running = worker(name)
 
-    code, output = run_suite(version, client, redis_server.url(), QUEUE)
+    code, output = run_suite(version, client=client, broker=redis_server.url(), queue=QUEUE)
 
     assert code == 0, f"{output}\nthe worker's log ends:\n{running.log[-2000:]}"
     assert "--- PASS: TestExternalWorker" in output
@@ -50,7 +50,7 @@ def test_the_checks_can_fail(version: str, redis_server: RedisServer, go_worker:
     """With a worker whose ``panic`` task is unknown testAll does not pass, so a pass means something."""
     go_worker("v1", queue=QUEUE, only="add,sum,multiply")
 
-    code, output = run_suite(version, "redigo", redis_server.url(), QUEUE, seconds=3)
+    code, output = run_suite(version, broker=redis_server.url(), queue=QUEUE, seconds=3)
 
     assert code != 0
     assert "panic: test timed out" in output

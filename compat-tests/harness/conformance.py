@@ -177,10 +177,9 @@ class ConformanceFleet:
     def start_worker(self, kind: str, **settings: str | int) -> Process:
         """Another worker at the place of its kind, for the caller to stop."""
         place = self.broker.place(kind)
-        store = self.store.store(place)
         if kind == "python":
-            return ServicePythonWorker(place, store, self.records, self._directory, **settings)
-        return GoWorker(self.records, self._directory, kind, **{**self._go(place, store), **settings})
+            return ServicePythonWorker(place, self.store.store(place), self.records, self._directory, **settings)
+        return GoWorker(self.records, self._directory, kind, **{**self.go_settings(place), **settings})
 
     def producer(self, kind: str, worker: str) -> Any:
         """A producer of a kind for a kind of worker."""
@@ -189,19 +188,22 @@ class ConformanceFleet:
         return self._producers[kind, worker]
 
     def _start_producer(self, kind: str, place: Place) -> Any:
-        store = self.store.store(place)
         if kind == "python":
-            delayed_key = place.settings.get("delayed_key")
             ours = ServicePythonProducer(
-                place.broker, store, default_queue=place.queue, redis__delayed_tasks_key=delayed_key
+                place.broker,
+                self.store.store(place),
+                default_queue=place.queue,
+                redis__delayed_tasks_key=place.settings.get("delayed_key"),
             )
             self._stack.callback(ours.close)
             return ours
-        producer = GoProducer(self.records, self._directory, kind, **self._go(place, store))
+        producer = GoProducer(self.records, self._directory, kind, **self.go_settings(place))
         self._stack.callback(producer.kill)
         return producer
 
-    def _go(self, place: Place, store: str) -> dict[str, str | int]:
+    def go_settings(self, place: Place) -> dict[str, str | int]:
+        """The flags of go-harness' programs for a place."""
+        store = self.store.store(place)
         told: dict[str, str | int] = {"broker": place.broker, "backend": store, "queue": place.queue}
         return {**told, "records": self.records.url(), **place.settings}
 

@@ -50,15 +50,17 @@ def suite_binary(version: str) -> Path:
     return output
 
 
-def run_suite(version: str, client: str, url: str, queue: str, *, seconds: int = SUITE_SECONDS) -> tuple[int, str]:
-    """Run testAll of one version, as a producer on ``url`` and ``queue``; exit code and output.
+def run_suite(version: str, *, seconds: int = SUITE_SECONDS, **settings: str | int) -> tuple[int, str]:
+    """Run testAll of one version, as a producer with these settings; exit code and output.
 
-    The checks wait for results without a limit, so the run is ended after ``seconds``.
+    The checks wait for results without a limit, so the run is ended after ``seconds``. ``settings`` are the flags of
+    go-harness' producer, with ``_`` for ``-``: broker, backend, queue, client, …
     """
-    settings = {"SUITE_REDIS_URL": url, "SUITE_QUEUE": queue, "SUITE_CLIENT": client}
+    told = {"version": version, **settings}
+    flags = "\n".join(f"-{name.replace('_', '-')}={value}" for name, value in told.items())
     done = subprocess.run(
         [suite_binary(version), "-test.v", f"-test.timeout={seconds}s"],
-        env={**os.environ, **settings},
+        env={**os.environ, "SUITE_FLAGS": flags},
         capture_output=True,
         text=True,
         timeout=seconds + 30,

@@ -7,23 +7,30 @@
 package integration_test
 
 import (
+	"flag"
 	"os"
+	"strings"
 	"testing"
 
 	_ "github.com/stretchr/testify/assert" // the suite's only other import, pinned in go.mod by this line
 
-	"github.com/RichardKnop/machinery/v1/config"
+	"gomachinery.example/go-harness/internal/connect"
 )
 
+// SUITE_FLAGS are flags as cmd/producer takes them, one a line.
 func TestExternalWorker(t *testing.T) {
-	url := os.Getenv("SUITE_REDIS_URL")
-	if url == "" {
-		t.Fatal("SUITE_REDIS_URL is not set: redis://host:port")
+	var options connect.Options
+	flags := flag.NewFlagSet("SUITE_FLAGS", flag.ContinueOnError)
+	options.Flags(flags)
+	if err := flags.Parse(strings.Split(os.Getenv("SUITE_FLAGS"), "\n")); err != nil {
+		t.Fatal(err)
 	}
-	testAll(testSetup(&config.Config{
-		Broker:        url,
-		DefaultQueue:  os.Getenv("SUITE_QUEUE"),
-		ResultBackend: url,
-		Lock:          url,
-	}), t)
+	if err := options.Check(); err != nil {
+		t.Fatal(err)
+	}
+	cnf, err := options.ConfigV1()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testAll(testSetup(cnf), t)
 }

@@ -7,7 +7,9 @@
 package integration_test
 
 import (
+	"flag"
 	"os"
+	"strings"
 	"testing"
 
 	_ "github.com/stretchr/testify/assert" // the suite's only other import, pinned in go.mod by this line
@@ -15,14 +17,13 @@ import (
 	"gomachinery.example/go-harness/internal/connect"
 )
 
+// SUITE_FLAGS are flags as cmd/producer takes them, one a line.
 func TestExternalWorker(t *testing.T) {
-	options := &connect.Options{
-		Version:     connect.V2,
-		Client:      os.Getenv("SUITE_CLIENT"),
-		Broker:      os.Getenv("SUITE_REDIS_URL"),
-		Queue:       os.Getenv("SUITE_QUEUE"),
-		NormalPoll:  1000,
-		DelayedPoll: 500,
+	var options connect.Options
+	flags := flag.NewFlagSet("SUITE_FLAGS", flag.ContinueOnError)
+	options.Flags(flags)
+	if err := flags.Parse(strings.Split(os.Getenv("SUITE_FLAGS"), "\n")); err != nil {
+		t.Fatal(err)
 	}
 	if err := options.Check(); err != nil {
 		t.Fatal(err)

@@ -8,13 +8,13 @@ import (
 	eagerlock "github.com/RichardKnop/machinery/v1/locks/eager"
 )
 
-// ServerV1 is a Machinery v1 server: by URL, as programs do it, or with the go-redis client.
-func (o *Options) ServerV1() (*machinery.Server, error) {
+// ConfigV1 is the configuration of a Machinery v1 server.
+func (o *Options) ConfigV1() (*config.Config, error) {
 	tlsConfig, err := o.tlsConfig()
 	if err != nil {
 		return nil, err
 	}
-	cnf := &config.Config{
+	return &config.Config{
 		Broker:          o.Broker,
 		DefaultQueue:    o.Queue,
 		ResultBackend:   o.Backend,
@@ -42,6 +42,14 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 			PrefetchCount: o.Prefetch,
 			DelayedQueue:  o.DelayedQueue,
 		},
+	}, nil
+}
+
+// ServerV1 is a Machinery v1 server: by URL, as programs do it, or with the go-redis client.
+func (o *Options) ServerV1() (*machinery.Server, error) {
+	cnf, err := o.ConfigV1()
+	if err != nil {
+		return nil, err
 	}
 	if o.Client == Redigo || isAMQP(o.Broker) {
 		return machinery.NewServer(cnf)
