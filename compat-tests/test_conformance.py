@@ -7,7 +7,9 @@ expectation. What Go itself cannot do on a store is in fixtures/known-divergence
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,11 +18,14 @@ from conftest import short_directory
 from harness.conformance import PAIRS, SUBJECTS, ConformanceFleet, ConformancePair
 from harness.go_producer import GoTaskFailed
 from harness.go_worker import GoWorker
+from harness.process import wait_until
 from harness.signatures import signature
 from harness.suite import run_suite
 from test_both_ways import BYTES, FAILURES, SCALARS, told, values
 
 LATE_SECONDS = 5.0
+CHORDS, MEMBERS = 40, 8
+CHORD_SECONDS = 60.0
 
 
 @pytest.fixture(
@@ -122,3 +127,26 @@ def test_machinerys_own_checks(version: str, fleet: ConformanceFleet) -> None:
     assert code == 0, f"{output}\nthe worker's log ends:\n{worker.log[-2000:]}"
     assert "--- PASS: TestExternalWorker" in output
     assert worker.alive
+
+
+def test_chords_fire_once(fleet: ConformanceFleet, stack: ExitStack) -> None:
+    """Two Python workers that end the members of many chords at the same time send each callback once."""
+    producer = fleet.producer("python", "python")
+    fleet.worker("python")
+    stack.callback(fleet.start_worker("python").kill)
+    expected = Counter(f"python-worker|chord|{number}" for number in range(CHORDS))
+    expected["python-worker|last"] = 1
+
+    def recorded() -> Counter[str]:
+        return Counter(line.decode() for line in fleet.records.client.lrange("test:records", 0, -1))
+
+    fleet.records.client.delete("test:records")
+    for number in range(CHORDS):
+        callback = signature("record", ("string", "chord"), ("string", str(number)), Immutable=True)
+        producer.send_chord(*[signature("noop") for _ in range(MEMBERS)], callback=callback)
+    wait_until(lambda: len(recorded()) >= CHORDS, CHORD_SECONDS, f"{CHORDS} callbacks")
+    # Whatever was sent twice is before it in the queue.
+    last = producer.send_task(signature("record", ("string", "last")))
+    assert values(producer, last) == []
+
+    assert recorded() == expected
