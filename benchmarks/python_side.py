@@ -1,6 +1,6 @@
 """Our side of benchmarks/throughput.py, in processes of its own.
 
-``python -m benchmarks.python_side VERB URL COUNT``
+``python -m benchmarks.python_side VERB URL COUNT [RESULT_BACKEND]``
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from gomachinery_py import Group, Server
 __all__ = ["main"]
 
 
-def _server(url: str, *, crash_safe: bool = True) -> Server:
-    server = Server(url, crash_safe=crash_safe)
+def _server(url: str, backend: str | None, *, crash_safe: bool = True) -> Server:
+    server = Server(url, result_backend=backend, crash_safe=crash_safe)
 
     @server.task
     def add(first: int, second: int) -> int:
@@ -28,10 +28,11 @@ def _server(url: str, *, crash_safe: bool = True) -> Server:
 def main() -> None:
     """Do what the command line says; figures go to standard output as JSON."""
     verb, url, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    backend = sys.argv[4] if len(sys.argv) > 4 else None
     if verb == "worker":
-        _server(url, crash_safe=bool(count)).worker("bench", concurrency=10).run()
+        _server(url, backend, crash_safe=bool(count)).worker("bench", concurrency=10).run()
         return
-    server = _server(url)
+    server = _server(url, backend)
     add = server.tasks["add"]
     started = time.perf_counter()
     figure = 0.0

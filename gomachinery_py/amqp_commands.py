@@ -8,7 +8,10 @@ A command is a pair of a method's name and its fields. Go source: ``v2/common/am
 ``basic_publish``                mandatory, answered by the confirm: None, or an AMQPRefused
 ``ensure``                       commands of the first three kinds that one connection needs to carry out once
 ``queue_declare`` with passive   (messages, consumers); waited for, so that an unused queue's time starts again: a
-or with ``answered``             declaration that nobody waits for leaves it as it is when the queue is there already
+or with ``answered``             declaration that nobody waits for leaves it as it is when the queue is there already.
+                                 With ``answered`` "later" only publishes may follow, and they do not wait for it
+``parallel``                     several series of commands, each on a channel of its own: their replies, one after the
+                                 other, or the first error
 ``queue_purge`` ``queue_delete`` the number of messages
 ``browse``                       reads messages with ``basic_get`` and gives all of them back: [(body, headers)]
 ``take``                         reads messages and acknowledges them
@@ -20,9 +23,9 @@ or with ``answered``             declaration that nobody waits for leaves it as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from gomachinery_py.config import AMQPConfig
 from gomachinery_py.errors import ServiceError
@@ -44,6 +47,7 @@ __all__ = [
     "declare_exchange",
     "declare_queue",
     "ensure",
+    "parallel",
     "publish",
 ]
 
@@ -111,11 +115,11 @@ def declare_queue(
     durable: bool = True,
     auto_delete: bool = False,
     arguments: Mapping[str, Any] | None = None,
-    answered: bool = False,
+    answered: bool | Literal["later"] = False,
 ) -> AMQPCommand:
     """A queue; never exclusive."""
     fields = {"queue": queue, "durable": durable, "auto_delete": auto_delete, "arguments": dict(arguments or {})}
-    return ("queue_declare", {**fields, "answered": True} if answered else fields)
+    return ("queue_declare", {**fields, "answered": answered} if answered else fields)
 
 
 def bind(queue: str, routing_key: str, settings: AMQPConfig, arguments: Mapping[str, Any] | None = None) -> AMQPCommand:
@@ -127,6 +131,11 @@ def bind(queue: str, routing_key: str, settings: AMQPConfig, arguments: Mapping[
 def ensure(key: str, *commands: AMQPCommand) -> AMQPCommand:
     """Commands whose effect lasts: a connection carries them out once for each ``key``."""
     return ("ensure", {"key": key, "commands": commands})
+
+
+def parallel(series: Sequence[Sequence[AMQPCommand]]) -> AMQPCommand:
+    """Series that do not depend on each other, at the same time: RabbitMQ makes a channel wait for each new queue."""
+    return ("parallel", {"series": series})
 
 
 def publish(exchange: str, routing_key: str, body: bytes, **properties: Any) -> AMQPCommand:

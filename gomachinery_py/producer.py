@@ -80,9 +80,7 @@ class Producer:
         if not self.fused:
             for some in _batches(signatures):
                 pending = [self.backend.pending_state(self.prepare(signature)) for signature in some]
-                await self.backend.port.execute_many(
-                    [command for state in pending for command in self.backend.state_commands(state)]
-                )
+                await self.backend.store_pending(pending)
                 for signature in some:
                     self.about_to_publish(signature)
                 await self.broker.publish_all(some)
@@ -104,12 +102,10 @@ class Producer:
         # Encoded first: what cannot be sent is found before anything is stored.
         published = [self.broker.publish_commands(member) for member in members] if self.fused else []
         meta = self.backend.new_group(group_uuid, [member.uuid for member in members])
-        stored = self.backend.group_commands(meta)
+        group = self.backend.group_commands(meta)
         for batch in _batches(members):
-            for member in batch:
-                stored += self.backend.state_commands(self.backend.pending_state(member))
-            await self.backend.port.execute_many(stored)
-            stored = []
+            await self.backend.store_pending([self.backend.pending_state(member) for member in batch], group)
+            group = []
         if self.fused:
             for commands in _batches(published):
                 await self.broker.port.execute_many([command for some in commands for command in some], atomic=True)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from gomachinery_py.amqp_commands import NOT_FOUND, AMQPCommand, AMQPRefused
+from gomachinery_py.amqp_commands import NO_ROUTE, NOT_FOUND, AMQPCommand, AMQPRefused
 from gomachinery_py.effects import Port, Request
 
 __all__ = ["QueuePort", "flat"]
@@ -57,10 +57,17 @@ class QueuePort(Port):
     def _queue_bind(self, fields: dict[str, Any]) -> None:
         self.bound[fields["routing_key"]].add(fields["queue"])
 
-    def _basic_publish(self, fields: dict[str, Any]) -> None:
+    def _basic_publish(self, fields: dict[str, Any]) -> AMQPRefused | None:
         key = fields["routing_key"]
-        for queue in self.bound[key] if fields["exchange"] else {key}:
+        queues = self.bound[key] if fields["exchange"] else {key}
+        for queue in queues:
             self.queues[queue].append(fields["body"])
+        return None if queues else AMQPRefused(f"RabbitMQ: no queue takes the routing key {key!r}", NO_ROUTE)
+
+    def _parallel(self, fields: dict[str, Any]) -> list[Any] | Exception:
+        replies = [self._answer(*command) for series in fields["series"] for command in series]
+        failed = [reply for reply in replies if isinstance(reply, Exception)]
+        return failed[0] if failed else replies
 
     def _browse(self, fields: dict[str, Any]) -> list[tuple[bytes, dict[str, Any]]]:
         start = fields["start"]

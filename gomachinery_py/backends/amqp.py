@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from gomachinery_py.amqp_commands import (
     MAX_NAME_BYTES,
+    NO_ROUTE,
     NOT_FOUND,
     PRECONDITION_FAILED,
     AMQPCommand,
@@ -29,6 +30,7 @@ from gomachinery_py.amqp_commands import (
     declare_exchange,
     declare_queue,
     ensure,
+    parallel,
     publish,
 )
 from gomachinery_py.backends.base import Backend, GroupClaim, GroupSnapshot, Origin
@@ -47,6 +49,7 @@ _LOCK_SUFFIX: Final = "_gmpy_chord_lock"
 # Milliseconds in a signed 32-bit integer; Go's own are cut off there and RabbitMQ refuses the queue.
 _MOST_EXPIRE_SECONDS: Final = ((1 << 31) - 1) // 1000
 _MOST_STATES: Final = 10_000
+_CHANNELS: Final = 16
 _LOOK_AGAIN_SECONDS: Final = 0.05
 
 
@@ -76,7 +79,7 @@ class AMQPBackend(Backend):
 
     # -- states --
 
-    def _declared(self, queue: str, *, answered: bool = False) -> list[Command]:
+    def _declared(self, queue: str, *, answered: bool | Literal["later"] = False) -> list[Command]:
         milliseconds = Int32(self.results_expire_in * 1000)
         arguments = {"x-message-ttl": milliseconds, "x-expires": milliseconds}
         return [
@@ -94,6 +97,14 @@ class AMQPBackend(Backend):
     async def store(self, state: TaskState) -> None:
         await self.store_all([state])
 
+    async def store_pending(self, states: Sequence[TaskState], group: Sequence[Command] = ()) -> None:  # noqa: ARG002
+        """Nothing is stored of a group itself."""
+        series = [
+            [command for state in states[first::_CHANNELS] for command in self.state_commands(state)]
+            for first in range(min(_CHANNELS, len(states)))
+        ]
+        await self.port.execute(parallel(series))
+
     async def store_all(self, states: Sequence[TaskState], signature: Signature | None = None) -> None:
         """Raises WrongKeyType when the queue of that name is not a task's."""
         if not states:
@@ -107,10 +118,18 @@ class AMQPBackend(Backend):
     async def _put(self, queue: str, states: Sequence[TaskState]) -> None:
         _check_name(queue)
         messages = self._published(queue, states)
-        # The time that a result is kept starts with the result, not with the task.
-        declared = self._declared(queue, answered=states[-1].is_completed)
+        is_completed = states[-1].is_completed
+        exchange, *declared = self._declared(queue, answered=is_completed)
+        # The queue has been there since the task was sent, and binding it again costs more than all else. Declaring it
+        # tells whether it is one of states, and the time that a result is kept starts with the result.
+        known = self._declared(queue, answered="later" if is_completed else False)[:2]
         try:
-            await self.port.execute_many([*declared, *messages])
+            try:
+                await self.port.execute_many([*known, *messages])
+            except AMQPRefused as error:
+                if error.code != NO_ROUTE:
+                    raise
+                await self.port.execute_many([exchange, *declared, *messages])
         except AMQPRefused as error:
             if error.code != PRECONDITION_FAILED:
                 raise

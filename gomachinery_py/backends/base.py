@@ -112,8 +112,11 @@ class Backend(ABC):
 
     async def store_all(self, states: Sequence[TaskState], signature: Signature | None = None) -> None:  # noqa: ARG002
         """Store states of one task in their order; ``signature`` says which group it belongs to."""
-        for state in states:
-            await self.store(state)
+        await self.port.execute_many([command for state in states for command in self.state_commands(state)])
+
+    async def store_pending(self, states: Sequence[TaskState], group: Sequence[Command] = ()) -> None:
+        """Store the first states of several tasks, after the commands of the group that they are in."""
+        await self.port.execute_many([*group, *(each for state in states for each in self.state_commands(state))])
 
     @abstractmethod
     async def origin(self, uuid: str) -> Origin:

@@ -4,7 +4,8 @@
 ``wait`` seconds for the first. The first call declares ``topology`` and begins to consume with a prefetch of
 ``prefetch``. Unless ``strict``, messages that nobody fetches for a moment go back, since somebody else may have time.
 ``holds`` {held}: whether RabbitMQ still counts the message as this worker's; if not, it is given up.
-``basic_ack`` {held}, ``basic_nack`` {held, requeue}: the same; what was lost is settled when it comes again.
+``basic_ack`` {held}, ``basic_nack`` {held, requeue}: the same; what was lost is settled when it comes again. RabbitMQ
+answers neither, so nobody has to wait for them. Acks that came together are sent as few.
 ``stop_taking`` {queue, worker}: consume no more, and give back what nobody has fetched.
 ``retire`` {queue, worker}: the same, and close the channel.
 
@@ -15,6 +16,7 @@ here while it is still being worked on is not begun a second time: it takes the 
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -69,6 +71,7 @@ class Consumer:
         self._tag = ""
         self._buffer: deque[Held] = deque()
         self._held: dict[int, Held] = {}
+        self._acked: dict[int, Held] = {}
         self._orphans: dict[bytes, list[_Orphan]] = {}
         self._waiter: tuple[Reply, int, float] | None = None
         self._since = 0.0
@@ -106,8 +109,25 @@ class Consumer:
                     orphan.settled = how
             return False
         del self._held[held.tag]
-        self._send(how, held.tag)
+        if how == "ack":
+            self._acked[held.tag] = held
+        else:
+            self._send(how, held.tag)
         return True
+
+    def flush(self) -> None:
+        """Send the acks that have come together: one for all that nothing unsettled lies before."""
+        if not self._acked or self._lane is None or not self._lane.channel.is_open:
+            return
+        acked = sorted(self._acked)
+        self._acked.clear()
+        unsettled = [*self._held, *(held.tag for held in self._buffer)]
+        first = min(unsettled) if unsettled else acked[-1] + 1
+        before = bisect_left(acked, first)
+        if before:
+            self._lane.channel.basic_ack(acked[before - 1], multiple=before > 1)
+        for tag in acked[before:]:
+            self._lane.channel.basic_ack(tag)
 
     def _send(self, how: str, tag: int) -> None:
         assert self._lane is not None
@@ -260,9 +280,12 @@ class Consumer:
         until = self._link.now() + _ORPHAN_SECONDS
         for body in [body for body, orphans in self._orphans.items() if orphans[-1].until < self._link.now()]:
             del self._orphans[body]
-        for held in self._held.values():
-            self._orphans.setdefault(held.body, []).append(_Orphan(held, until))
+        for held in (*self._held.values(), *self._acked.values()):
+            orphan = _Orphan(held, until)
+            orphan.settled = "ack" if held.tag in self._acked else None
+            self._orphans.setdefault(held.body, []).append(orphan)
         self._held.clear()
+        self._acked.clear()
         self._buffer.clear()
         self._answer(error)
         reply, self._when_closed = self._when_closed, None
@@ -302,6 +325,16 @@ class Consumers:
 
     def _of(self, held: Held) -> Consumer | None:
         return self._all.get((held.queue, held.worker))
+
+    def has(self, held: Held) -> bool:
+        """``holds`` without consequences; for any thread, since it only looks."""
+        consumer = self._of(held)
+        return consumer is not None and consumer.holds(held)
+
+    def flush(self) -> None:
+        """Everything that had come in has been taken in."""
+        for consumer in self._all.values():
+            consumer.flush()
 
     def _holds(self, fields: dict[str, Any], reply: Reply) -> None:
         held: Held = fields["held"]

@@ -46,7 +46,11 @@ class Link:
         self.lanes = Lanes(self.open_lane)
         self.consumers = Consumers(self)
         self.claims = Claims(self)
-        self.own_commands: dict[str, OwnCommand] = {**self.consumers.commands(), **self.claims.commands()}
+        self.own_commands: dict[str, OwnCommand] = {
+            "parallel": self._parallel,
+            **self.consumers.commands(),
+            **self.claims.commands(),
+        }
         self._targets = targets
         self._target = targets[0]
         self._connection: Any = None
@@ -117,6 +121,7 @@ class Link:
     def _take_in(self) -> None:
         while self._inbox:
             self._begin(*self._inbox.popleft())
+        self.consumers.flush()
 
     def _begin(self, batch: Sequence[Sequence[Command]], done: Callable[[Answers], None]) -> None:
         answers: Answers = [[] for _ in batch]
@@ -141,6 +146,16 @@ class Link:
         if self._waiting and self._state == "closed":
             self._connect(0)
         self._sweep_soon()
+
+    def _parallel(self, fields: dict[str, Any], reply: Callable[[Any], None]) -> None:
+        def answered(answers: Answers) -> None:
+            replies: list[Any] = []
+            for answer in answers:
+                replies += [answer] if isinstance(answer, Exception) else answer
+            failed = [each for each in replies if isinstance(each, Exception)]
+            reply(failed[0] if failed else replies)
+
+        self._begin(fields["series"], answered)
 
     def _start(self, run: Run) -> None:
         try:

@@ -48,6 +48,8 @@ class Run:
         # Sent without an answer: before the last publish, whose confirm covers them, and after it.
         self._covered: list[int] = []
         self._tail: list[int] = []
+        # Declared, and answered while publishes are under way.
+        self._asked: set[int] = set()
         self._barrier = False
         self._current: int | None = None
         self._stepping = False
@@ -86,7 +88,7 @@ class Run:
                 self._link.lanes.acquire(self)
             if self._lane is None:
                 return False
-        piped = name in _PIPED and not (fields.get("passive") or fields.get("answered"))
+        piped = name in _PIPED and not (fields.get("passive") or fields.get("answered") is True)
         if self._barrier or (not piped and not self._is_certain()):
             return False
         self._todo.popleft()
@@ -110,7 +112,7 @@ class Run:
         if self._tail and not self._barrier and self._lane is not None:
             self._barrier = True
             self._lane.channel.basic_qos(prefetch_count=0, callback=self._passed)
-        return not (self._unconfirmed or self._tail or self._barrier)
+        return not (self._unconfirmed or self._tail or self._barrier or self._asked)
 
     def _pipe(self, index: int, name: str, fields: dict[str, Any]) -> None:
         assert self._lane is not None
@@ -123,6 +125,10 @@ class Run:
             for each, its in fields["commands"]:
                 self._lane.send(each, its)
             return
+        if fields.get("answered"):
+            self._asked.add(index)
+            self._declare(fields, lambda _frame: self._was_declared(index))
+            return
         self._lane.send(name, fields)
         if name == "basic_publish":
             self._unconfirmed[self._lane.published] = index
@@ -133,6 +139,11 @@ class Run:
 
     def _progress(self) -> None:
         self.deadline = self._link.now() + ANSWER_SECONDS
+
+    def _was_declared(self, index: int) -> None:
+        self._asked.discard(index)
+        self._progress()
+        self.step()
 
     def _passed(self, _frame: Any) -> None:
         self._barrier = False
@@ -199,7 +210,7 @@ class Run:
             return
         if lane is not None:
             self._link.lanes.discard(lane)
-        hit = {*self._unconfirmed.values(), *self._covered, *self._tail}
+        hit = {*self._unconfirmed.values(), *self._covered, *self._tail, *self._asked}
         if hit:
             # What was not sent yet relied on it.
             hit.update(self._todo)
@@ -211,6 +222,7 @@ class Run:
         self._unconfirmed.clear()
         self._covered.clear()
         self._tail.clear()
+        self._asked.clear()
         self._barrier, self._current = False, None
         self.step()
 
@@ -246,10 +258,13 @@ class Run:
         def declared(frame: Any) -> None:
             self._replied((frame.method.message_count, frame.method.consumer_count))
 
+        self._declare(fields, declared)
+
+    def _declare(self, fields: dict[str, Any], answered: Callable[[Any], None]) -> None:
         assert self._lane is not None
         told = {name: value for name, value in fields.items() if name != "answered"}
         told["arguments"] = table(told.get("arguments"))
-        self._lane.channel.queue_declare(**told, callback=declared)
+        self._lane.channel.queue_declare(**told, callback=answered)
 
     def _queue_purge(self, fields: dict[str, Any]) -> None:
         assert self._lane is not None

@@ -1,0 +1,141 @@
+"""Worker and producer on RabbitMQ against Go Machinery v2, with results on Redis and on RabbitMQ, in one run.
+
+``python -m benchmarks.amqp_throughput``; starts its own servers, one process each side, every state stored. Rates are
+medians; a ratio is ours to Go's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "compat-tests"))
+
+import gobuild  # noqa: E402
+from harness.rabbitmq_server import RabbitServer  # noqa: E402
+from harness.redis_server import RedisServer  # noqa: E402
+
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+TASKS = int(os.environ.get("TASKS", "4000"))
+QUEUE = "machinery_tasks"
+
+__all__ = ["main"]
+
+Figures = dict[str, tuple[list[float], list[float]]]
+
+
+def python_side(verb: str, urls: tuple[str, str], count: int) -> subprocess.Popen[str]:
+    """Our worker or producer in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.python_side", verb, urls[0], str(count), urls[1]],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def python_rate(verb: str, urls: tuple[str, str], count: int) -> float:
+    """What our producer does, tasks a second."""
+    output, _ = python_side(verb, urls, count).communicate()
+    return float(json.loads(output)[verb])
+
+
+def go_rate(urls: tuple[str, str], what: str, count: int) -> float:
+    """What Go's producer does, tasks a second."""
+    command = [str(gobuild.binary("sendbench")), f"-broker={urls[0]}", f"-backend={urls[1]}", f"-{what}={count}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout)[what])
+
+
+def go_worker(urls: tuple[str, str], records: str, prefetch: int) -> subprocess.Popen[str]:
+    """Go's worker in a process of its own; Machinery's own prefetch_count is 3."""
+    flags = [f"-broker={urls[0]}", f"-backend={urls[1]}", f"-records={records}", "-concurrency=10"]
+    flags.append(f"-prefetch={prefetch}")
+    return subprocess.Popen(
+        [str(gobuild.binary("worker")), *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+def drained_rate(
+    rabbit: RabbitServer, urls: tuple[str, str], tasks: int, start: Callable[[], subprocess.Popen[str]]
+) -> float:
+    """Tasks a second from the first one taken to the last; starting the process does not count."""
+    python_rate("many", urls, tasks)
+    with contextlib.closing(rabbit.connect().connection) as connection:
+        channel = connection.channel()
+
+        def waiting() -> int:
+            return int(channel.queue_declare(QUEUE, passive=True).method.message_count)
+
+        worker = start()
+        try:
+            while waiting() >= tasks:
+                time.sleep(0.002)
+            first, left = time.perf_counter(), waiting()
+            while waiting():
+                time.sleep(0.005)
+            return left / (time.perf_counter() - first)
+        finally:
+            worker.kill()
+            worker.communicate()
+            channel.queue_purge(QUEUE)
+
+
+def measure(rabbit: RabbitServer, redis: RedisServer) -> Figures:
+    """Each row's name, and our figures and Go's."""
+    figures: Figures = {}
+
+    def note(name: str, ours: float, theirs: float) -> None:
+        both = figures.setdefault(name, ([], []))
+        both[0].append(ours)
+        both[1].append(theirs)
+
+    amqp = rabbit.url()
+    for _ in range(ROUNDS):
+        # Go manages about a hundred tasks a second with results on RabbitMQ.
+        for store, url, tasks in (("Redis", redis.url(), TASKS), ("AMQP", amqp, TASKS // 10)):
+            urls = (amqp, url)
+            redis.flush()
+            ours = drained_rate(rabbit, urls, tasks, partial(python_side, "worker", urls, 1))
+            for prefetch in (3, 40):
+                start = partial(go_worker, urls, redis.url(), prefetch)
+                note(
+                    f"{store} results: worker (Go: prefetch {prefetch})", ours, drained_rate(rabbit, urls, tasks, start)
+                )
+            theirs = go_rate(urls, "singles", tasks)
+            note(f"{store} results: single sends", python_rate("singles", urls, tasks), theirs)
+            note(f"{store} results: send_many (Go: single sends)", python_rate("many", urls, tasks), theirs)
+            with contextlib.closing(rabbit.connect().connection) as connection:
+                connection.channel().queue_purge(QUEUE)
+    return figures
+
+
+def main() -> None:
+    """Print the table."""
+    for name in ("worker", "sendbench"):
+        gobuild.binary(name)
+    with tempfile.TemporaryDirectory(prefix="gmpy-") as directory, contextlib.ExitStack() as stack:
+        redis = RedisServer(Path(directory))
+        stack.callback(redis.stop)
+        rabbit = RabbitServer(Path(directory))
+        stack.callback(rabbit.stop)
+        figures = measure(rabbit, redis)
+    print(f"\n{'RabbitMQ, tasks/s, one process each':<50}{'Go v2':>10}{'ours':>10}{'ours/Go':>9}")
+    for name, (ours, theirs) in figures.items():
+        mine, go = statistics.median(ours), statistics.median(theirs)
+        print(f"{name:<50}{go:>10,.4g}{mine:>10,.4g}{mine / go:>9.2f}")
+
+
+if __name__ == "__main__":
+    main()
