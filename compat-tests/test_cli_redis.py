@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from harness.command_line import gomachinery
 from harness.go_worker import GoWorker
 from harness.redis_server import RedisServer
 from harness.signatures import push, signature
-
-
-def gomachinery(*arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-    """Exit code, standard output, standard error."""
-    command = [sys.executable, "-m", "gomachinery_py", *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -6,15 +6,18 @@ expectation. What Go itself cannot do on a store is in fixtures/known-divergence
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import short_directory
+from harness.command_line import gomachinery
 from harness.conformance import PAIRS, SUBJECTS, ConformanceFleet, ConformancePair
 from harness.go_producer import GoTaskFailed
 from harness.go_worker import GoWorker
@@ -150,3 +153,16 @@ def test_chords_fire_once(fleet: ConformanceFleet, stack: ExitStack) -> None:
     assert values(producer, last) == []
 
     assert recorded() == expected
+
+
+def test_command_line(fleet: ConformanceFleet, tmp_path: Path) -> None:
+    """A configuration file with nothing but URLs and a queue is enough to send, to wait and to look."""
+    fleet.worker("python")
+    place = fleet.broker.place("python")
+    file = tmp_path / "config.yml"
+    settings = {"broker": place.broker, "result_backend": fleet.store.store(place), "default_queue": place.queue}
+    file.write_text(json.dumps(settings), encoding="utf-8")
+
+    assert gomachinery("send", "add", "20", "22", "--wait", "20", "--config", str(file)) == (0, "42\n", "")
+    code, out, error = gomachinery("queue", "ls", place.queue, "--json", "--config", str(file))
+    assert (code, error, json.loads(out)["queue"]) == (0, "", place.queue)
