@@ -106,6 +106,8 @@ class Engine:
         #: The queues that are known here; none of them may be a task's UUID. A worker adds its own.
         self.queues = self.broker.own_queues
         self._keys = frozenset(self.broker.reserved_names()) - self.queues
+        #: Why a signature must not be run, or None; a task that is not registered here is for others to judge.
+        self.verify: Callable[[Signature], str | None] | None = None
         #: Told of each message: True when its task is registered here, False when it was given back.
         self.on_seen: Callable[[Delivery, bool], object] = lambda _delivery, _registered: None
 
@@ -120,6 +122,8 @@ class Engine:
             return
         task = self.tasks.get(signature.name)
         reason = reject_reason(signature, delivery.body, self._is_reserved, self.queues, is_ours=task is not None)
+        if reason is None and task is not None and self.verify is not None:
+            reason = self.verify(signature)
         if reason is not None:
             await self._bury(delivery, reason)
             return

@@ -37,10 +37,12 @@ class Producer:
         broker: Broker,
         backend: Backend,
         pre_publish: Callable[[], Callable[[Signature], object] | None] = lambda: None,
+        sign: Callable[[Signature], object] | None = None,
     ) -> None:
         self.broker = broker
         self.backend = backend
         self._pre_publish = pre_publish
+        self._sign = sign
         #: One Redis for both: PENDING and the push are one step.
         self.fused = broker.can_fuse(backend.port)
         broker.sees_states = self.fused
@@ -53,26 +55,28 @@ class Producer:
             signature.headers = {}
         return signature
 
-    def commands(self, signature: Signature) -> list[Command]:
+    def commands(self, signature: Signature, *, is_new: bool = False) -> list[Command]:
         """Everything that sending one prepared task writes, in Go's order; only where :attr:`fused`."""
         pending = self.backend.state_commands(self.backend.pending_state(signature))
-        self.about_to_publish(signature)
+        self.about_to_publish(signature, is_new=is_new)
         return [*pending, *self.broker.publish_commands(signature)]
 
-    def about_to_publish(self, signature: Signature) -> None:
-        """Call the pre-publish handler (Go: ``Server.SetPreTaskHandler``)."""
+    def about_to_publish(self, signature: Signature, *, is_new: bool) -> None:
+        """Call the pre-publish handler (Go: ``Server.SetPreTaskHandler``), and sign what is ours."""
         handler = self._pre_publish()
         if handler is not None:
             handler(signature)
+        if is_new and self._sign is not None:
+            self._sign(signature)
 
-    async def send_task(self, signature: Signature) -> None:
-        """PENDING, then publish (Go: ``SendTask``)."""
+    async def send_task(self, signature: Signature, *, is_new: bool = False) -> None:
+        """PENDING, then publish (Go: ``SendTask``). ``is_new``: not a retry or callback of what others have sent."""
         self.prepare(signature)
         if self.fused:
-            await self.broker.port.execute_many(self.commands(signature), atomic=True)
+            await self.broker.port.execute_many(self.commands(signature, is_new=is_new), atomic=True)
             return
         await self.backend.store(self.backend.pending_state(signature))
-        self.about_to_publish(signature)
+        self.about_to_publish(signature, is_new=is_new)
         await self.broker.publish(signature)
 
     async def send_tasks(self, signatures: Sequence[Signature]) -> None:
@@ -82,11 +86,13 @@ class Producer:
                 pending = [self.backend.pending_state(self.prepare(signature)) for signature in some]
                 await self.backend.store_pending(pending)
                 for signature in some:
-                    self.about_to_publish(signature)
+                    self.about_to_publish(signature, is_new=True)
                 await self.broker.publish_all(some)
             return
         for batch in _batches(signatures):
-            commands = [command for signature in batch for command in self.commands(self.prepare(signature))]
+            commands = [
+                command for signature in batch for command in self.commands(self.prepare(signature), is_new=True)
+            ]
             await self.broker.port.execute_many(commands, atomic=True)
 
     async def send_group(self, group_uuid: str, members: Sequence[Signature]) -> None:
@@ -99,6 +105,8 @@ class Producer:
             self.prepare(member)
             if member.chord_callback is not None and member.chord_callback.headers is None:
                 member.chord_callback.headers = {}
+            if self._sign is not None:
+                self._sign(member)
         # Encoded first: what cannot be sent is found before anything is stored.
         published = [self.broker.publish_commands(member) for member in members] if self.fused else []
         meta = self.backend.new_group(group_uuid, [member.uuid for member in members])

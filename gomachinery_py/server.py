@@ -23,6 +23,7 @@ from gomachinery_py.outgoing import Limits, check_members, check_signature
 from gomachinery_py.producer import Producer
 from gomachinery_py.registry import open_services
 from gomachinery_py.results import AsyncResult, ChainResult, ChordResult, GroupResult, blocking
+from gomachinery_py.signing import Signing
 from gomachinery_py.task import Options, Task
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
@@ -50,6 +51,7 @@ class Server:
         crash_safe: False takes tasks as Go does, off the queue before they ran: lost when the worker dies.
         lease: seconds without a sign of life after which a worker's tasks are given to others; the same for all
             Python workers of a queue.
+        signing: sign what is sent, and run only what is signed (see ``gomachinery_py.signing``).
 
     Raises ConfigError for a URL that no service has, MissingExtra for a client that is not installed. Nothing is
     connected before it is needed.
@@ -65,6 +67,7 @@ class Server:
         results_expire_in: int | None = None,
         crash_safe: bool = True,
         lease: float = 30.0,
+        signing: Signing | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.config = _configuration(broker, result_backend, lock, default_queue, results_expire_in)
@@ -75,6 +78,7 @@ class Server:
             raise ConfigError("lease is in seconds, 2 at least: a shorter one would give away tasks that still run")
         self._crash_safe = crash_safe
         self._lease = lease
+        self._signing = signing
         self._pre_publish: Callable[[Signature], object] | None = None
         self._handlers = Handlers()
         self._open()
@@ -84,7 +88,8 @@ class Server:
         self.broker = self._services.broker
         self.backend = self._services.backend
         self.broker.lease = self._lease
-        self._producer = Producer(self.broker, self.backend, lambda: self._pre_publish)
+        sign = self._signing.sign if self._signing else None
+        self._producer = Producer(self.broker, self.backend, lambda: self._pre_publish, sign)
         if isinstance(self.broker, EagerBroker):
             self.broker.assign(self._engine(Handlers()).process)
 
@@ -300,7 +305,9 @@ class Server:
         return Worker(self._engine, self.clock, settings, replace(self._handlers))
 
     def _engine(self, handlers: Handlers) -> Engine:
-        return Engine(self._producer, _Runnable(self.tasks), self.clock, handlers)
+        engine = Engine(self._producer, _Runnable(self.tasks), self.clock, handlers)
+        engine.verify = self._signing.reason if self._signing else None
+        return engine
 
     # -- ending --
 
@@ -360,7 +367,7 @@ class Server:
 
     async def _send_core(self, signature: Signature, task: Task[Any, Any, Any] | None) -> AsyncResult[Any]:
         copy = check_signature(signature, self._limits())
-        await self._producer.send_task(copy)
+        await self._producer.send_task(copy, is_new=True)
         signature.uuid = copy.uuid
         return self._handle(copy, task)
 
@@ -372,7 +379,7 @@ class Server:
 
     async def _send_chain_core(self, chain: Chain) -> ChainResult:
         first = check_signature(chain.tasks[0], self._limits())
-        await self._producer.send_task(first)
+        await self._producer.send_task(first, is_new=True)
         return ChainResult([self._handle(signature) for signature in chain.tasks])
 
     async def _send_group_core(self, group: Group, concurrency: int) -> GroupResult:
