@@ -32,6 +32,7 @@ from gomachinery_py.errors import (
 )
 from gomachinery_py.golang.time import Time
 from gomachinery_py.incoming import LAST_ETA_NS, MAX_RETRY_TIMEOUT, brief, brief_error, error_text, reject_reason
+from gomachinery_py.observing import Observers
 from gomachinery_py.producer import Producer
 from gomachinery_py.wire import decode_signature, encode_signature
 from gomachinery_py.wire.model import (
@@ -108,6 +109,7 @@ class Engine:
         self._keys = frozenset(self.broker.reserved_names()) - self.queues
         #: Why a signature must not be run, or None; a task that is not registered here is for others to judge.
         self.verify: Callable[[Signature], str | None] | None = None
+        self.observers = Observers()
         #: Told of each message: True when its task is registered here, False when it was given back.
         self.on_seen: Callable[[Delivery, bool], object] = lambda _delivery, _registered: None
 
@@ -152,7 +154,9 @@ class Engine:
         await slot()
         if not await self._begin(delivery, signature, origin):
             return
-        outcome: Outcome = await invoke(self._with_pre_task(call, task, signature), is_async=task.is_async)
+        call = self._with_pre_task(call, task, signature)
+        call = self.observers.watched(call, signature, delivery.queue, is_async=task.is_async)
+        outcome: Outcome = await invoke(call, is_async=task.is_async)
         await self._finish(delivery, signature, origin, outcome)
         if self.handlers.post_task is not None:
             await invoke(_guarded(self.handlers.post_task, signature), holds_slot=False)
@@ -237,6 +241,7 @@ class Engine:
         if not await self._commit(delivery, states, callbacks, settle=not has_chord, task=signature):
             log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
             return
+        self.observers.ended(signature, delivery.queue, "SUCCESS")
         if has_chord and self.backend.collects:
             await self._chord_collected(delivery, signature)
         elif has_chord:
@@ -245,7 +250,8 @@ class Engine:
     async def _retry(self, delivery: Delivery, signature: Signature, origin: Origin, delay_ns: int) -> None:
         state = self.backend.next_state(signature.uuid, RETRY, origin)
         signature.eta = Time.from_unix_ns(self.clock.unix_ns() + delay_ns)
-        await self._commit(delivery, [state], [signature], settle=True, checked=True)
+        if await self._commit(delivery, [state], [signature], settle=True, checked=True):
+            self.observers.ended(signature, delivery.queue, "RETRY")
 
     async def _failed(
         self,
@@ -263,6 +269,7 @@ class Engine:
         states = () if again else (*before, state)
         held = await self._commit(delivery, states, callbacks, settle=True, task=signature)
         if held and not again:
+            self.observers.ended(signature, delivery.queue, "FAILURE")
             log.error("task %s (%s) failed: %s", brief(signature.uuid), brief(signature.name), brief(text))
             if self.handlers.error is not None:
                 await invoke(_guarded(self.handlers.error, error), holds_slot=False)
@@ -299,6 +306,7 @@ class Engine:
             "message of %d bytes on %r is kept as a dead letter: %s", len(delivery.body), brief(delivery.queue), reason
         )
         await self.broker.bury(delivery, reason)
+        self.observers.buried(delivery.queue)
 
     # -- chords --
 

@@ -19,6 +19,7 @@ from gomachinery_py.effects import Clock, SystemClock, arun
 from gomachinery_py.engine import Engine, Handlers
 from gomachinery_py.errors import ConfigError, SignatureError, WireError
 from gomachinery_py.incoming import brief
+from gomachinery_py.observing import Observer, Observers
 from gomachinery_py.outgoing import Limits, check_members, check_signature
 from gomachinery_py.producer import Producer
 from gomachinery_py.registry import open_services
@@ -29,7 +30,7 @@ from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
 from gomachinery_py.worker import Worker
 from gomachinery_py.worker.worker import WorkerSettings
-from gomachinery_py.workflow import Chain, Chord, Group
+from gomachinery_py.workflow import Chain, Chord, Group, chained
 
 __all__ = ["Server"]
 
@@ -52,6 +53,7 @@ class Server:
         lease: seconds without a sign of life after which a worker's tasks are given to others; the same for all
             Python workers of a queue.
         signing: sign what is sent, and run only what is signed (see ``gomachinery_py.signing``).
+        observers: who watches sends and runs (``gomachinery_py.tracing``, ``gomachinery_py.metrics``, your own).
 
     Raises ConfigError for a URL that no service has, MissingExtra for a client that is not installed. Nothing is
     connected before it is needed.
@@ -68,6 +70,7 @@ class Server:
         crash_safe: bool = True,
         lease: float = 30.0,
         signing: Signing | None = None,
+        observers: Sequence[Observer] = (),
         clock: Clock | None = None,
     ) -> None:
         self.config = _configuration(broker, result_backend, lock, default_queue, results_expire_in)
@@ -79,6 +82,7 @@ class Server:
         self._crash_safe = crash_safe
         self._lease = lease
         self._signing = signing
+        self._observers = Observers(observers)
         self._pre_publish: Callable[[Signature], object] | None = None
         self._handlers = Handlers()
         self._open()
@@ -306,6 +310,7 @@ class Server:
 
     def _engine(self, handlers: Handlers) -> Engine:
         engine = Engine(self._producer, _Runnable(self.tasks), self.clock, handlers)
+        engine.observers = self._observers
         engine.verify = self._signing.reason if self._signing else None
         return engine
 
@@ -366,20 +371,25 @@ class Server:
         return AsyncResult(signature.uuid, self.backend, self.clock, signature, results)
 
     async def _send_core(self, signature: Signature, task: Task[Any, Any, Any] | None) -> AsyncResult[Any]:
-        copy = check_signature(signature, self._limits())
-        await self._producer.send_task(copy, is_new=True)
+        copy = self._producer.prepare(check_signature(signature, self._limits()))
+        with self._observers.sending("task", [copy], self.broker.default_queue):
+            await self._producer.send_task(copy, is_new=True)
         signature.uuid = copy.uuid
         return self._handle(copy, task)
 
     async def _send_many_core(self, task: Task[Any, Any, Any], rows: Iterable[Sequence[Any]]) -> list[AsyncResult[Any]]:
         limits = self._limits()
         signatures = [check_signature(task.signature(*row), limits) for row in rows]
-        await self._producer.send_tasks(signatures)
+        if not signatures:
+            return []
+        with self._observers.sending("tasks", signatures, self.broker.default_queue):
+            await self._producer.send_tasks(signatures)
         return [self._handle(signature, task) for signature in signatures]
 
     async def _send_chain_core(self, chain: Chain) -> ChainResult:
         first = check_signature(chain.tasks[0], self._limits())
-        await self._producer.send_task(first, is_new=True)
+        with self._observers.sending("chain", chained(first, len(chain.tasks)), self.broker.default_queue):
+            await self._producer.send_task(first, is_new=True)
         return ChainResult([self._handle(signature) for signature in chain.tasks])
 
     async def _send_group_core(self, group: Group, concurrency: int) -> GroupResult:
@@ -388,7 +398,14 @@ class Server:
         limits = self._limits()
         members = [check_signature(member, limits, in_group=True) for member in group.tasks]
         check_members(group.group_uuid, members)
-        await self._producer.send_group(group.group_uuid, members)
+        callback = members[0].chord_callback if members else None
+        watched = members if callback is None else [*members, callback]
+        with self._observers.sending("chord" if callback else "group", watched, self.broker.default_queue):
+            for member in members[1:]:
+                # Each member carries a copy; whichever comes last sends its own.
+                if callback is not None and member.chord_callback is not None:
+                    member.chord_callback.headers = callback.headers
+            await self._producer.send_group(group.group_uuid, members)
         for member, copy in zip(group.tasks, members, strict=True):
             member.uuid = copy.uuid
         return GroupResult(group.group_uuid, [self._handle(member) for member in group.tasks])

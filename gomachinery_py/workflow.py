@@ -15,7 +15,7 @@ from typing import Any
 from gomachinery_py.errors import SignatureError
 from gomachinery_py.wire.model import Signature
 
-__all__ = ["Chain", "Chord", "Group"]
+__all__ = ["Chain", "Chord", "Group", "chained"]
 
 
 class Chain:
@@ -50,6 +50,14 @@ class Chain:
 
     def __repr__(self) -> str:
         return f"Chain({', '.join(map(_named, self.tasks))})"
+
+
+def chained(first: Signature, count: int) -> list[Signature]:
+    """A chain's tasks, found again below its first one."""
+    tasks = [first]
+    while len(tasks) < count and tasks[-1].on_success:
+        tasks.append(tasks[-1].on_success[0])
+    return tasks
 
 
 class Group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -89,7 +90,7 @@ def drive(core: Coroutine[Any, Any, Any], before: Callable[[], None], after: Cal
                 value = effect.port.send((effect,))[0]
                 after()
             elif isinstance(effect, Invoke):
-                value = effect.call()
+                value = asyncio.run(effect.call()) if effect.is_async else effect.call()
             else:
                 assert isinstance(effect, Sleep | Slot)
     except StopIteration:

@@ -193,6 +193,10 @@ class Broker(ABC):
     async def delayed(self, start: int = 0, count: int = 1000) -> list[bytes]:
         """A page of the bodies that wait for their time, the earliest first (Go: ``GetDelayedTasks``)."""
 
+    async def delayed_count(self) -> int | None:
+        """How many tasks wait for their time; None where that cannot be told."""
+        return None
+
     async def queues(self, wanted: Sequence[str]) -> list[QueueInfo]:
         """What is known of these queues; of every queue that can be found when none is named."""
         raise NotImplementedError(f"{type(self).__name__} cannot count queues")

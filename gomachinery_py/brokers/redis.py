@@ -279,6 +279,9 @@ class RedisBroker(Broker):
     async def delayed(self, start: int = 0, count: int = 1000) -> list[bytes]:
         return list(await self.port.execute(("ZRANGE", self.delayed_key, start, start + count - 1)))
 
+    async def delayed_count(self) -> int | None:
+        return int(await self.port.execute(("ZCARD", self.delayed_key)))
+
     async def queues(self, wanted: Sequence[str]) -> list[QueueInfo]:
         wanted = wanted or await self._find_queues()
         infos = []

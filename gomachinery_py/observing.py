@@ -1,0 +1,121 @@
+# ruff: noqa: ARG002
+"""What may be watched: tasks that are sent, tasks that run, and how they end.
+
+Tracing and metrics are observers; so may be whatever a user needs besides. Without any, nothing of this costs time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, Literal
+
+from gomachinery_py.incoming import brief_error
+from gomachinery_py.wire.model import Signature
+
+__all__ = ["Ending", "Observer", "Observers", "Workflow"]
+
+log = logging.getLogger(__name__)
+
+Workflow = Literal["task", "tasks", "chain", "group", "chord"]
+"""Which call sends: ``tasks`` is ``send_many``."""
+
+Ending = Literal["SUCCESS", "FAILURE", "RETRY"]
+"""How a run ended."""
+
+
+class Observer:
+    """Does nothing; override what is of interest."""
+
+    @contextmanager
+    def sending(self, workflow: Workflow, signatures: Sequence[Signature], queue: str) -> Iterator[None]:
+        """Around a send. ``signatures`` are what is about to be sent; headers may be added.
+
+        A chain is its tasks in their order, a chord its members and then the callback. ``queue`` is where tasks
+        without a routing key go. Callbacks and retries that a worker sends are not told of. What is raised here is
+        raised by the send.
+        """
+        yield
+
+    @contextmanager
+    def running(self, signature: Signature, queue: str) -> Iterator[Callable[[BaseException | None], None]]:
+        """Around the call of a task, in its thread or asyncio task; what is yielded is called with its error, or None.
+
+        What is raised here makes the task fail.
+        """
+        yield lambda _error: None
+
+    def ended(self, signature: Signature, queue: str, ending: Ending) -> None:
+        """A run is over and its state stored; on the worker's own thread, so be quick. What is raised is logged."""
+
+    def buried(self, queue: str) -> None:
+        """A message became a dead letter; as :meth:`ended`."""
+
+
+class Observers:
+    """Several observers as one."""
+
+    def __init__(self, observers: Sequence[Observer] = ()) -> None:
+        self._all = tuple(observers)
+
+    def sending(self, workflow: Workflow, signatures: Sequence[Signature], queue: str) -> AbstractContextManager[None]:
+        """All of them around a send."""
+        return self._sending(workflow, signatures, queue) if self._all else _UNWATCHED
+
+    @contextmanager
+    def _sending(self, workflow: Workflow, signatures: Sequence[Signature], queue: str) -> Iterator[None]:
+        with ExitStack() as stack:
+            for observer in self._all:
+                stack.enter_context(observer.sending(workflow, signatures, queue))
+            yield
+
+    def watched(
+        self, call: Callable[[], Any], signature: Signature, queue: str, *, is_async: bool
+    ) -> Callable[[], Any]:
+        """A task's call with all of them around it. The call never raises: its error is in the outcome."""
+        if not self._all:
+            return call
+
+        @contextmanager
+        def around() -> Iterator[Callable[[Any], Any]]:
+            with ExitStack() as stack:
+                tells = [stack.enter_context(observer.running(signature, queue)) for observer in self._all]
+
+                def told(outcome: Any) -> Any:
+                    for tell in tells:
+                        tell(outcome.error)
+                    return outcome
+
+                yield told
+
+        def run() -> Any:
+            with around() as told:
+                return told(call())
+
+        async def run_async() -> Any:
+            awaitable: Callable[[], Awaitable[Any]] = call
+            with around() as told:
+                return told(await awaitable())
+
+        return run_async if is_async else run
+
+    def ended(self, signature: Signature, queue: str, ending: Ending) -> None:
+        """A run is over."""
+        for observer in self._all:
+            _guarded(lambda each=observer: each.ended(signature, queue, ending))  # type: ignore[misc]
+
+    def buried(self, queue: str) -> None:
+        """A message became a dead letter."""
+        for observer in self._all:
+            _guarded(lambda each=observer: each.buried(queue))  # type: ignore[misc]
+
+
+_UNWATCHED: AbstractContextManager[None] = nullcontext()
+
+
+def _guarded(call: Callable[[], None]) -> None:
+    try:
+        call()
+    except Exception as error:
+        log.error("an observer failed: %s", brief_error(error))
