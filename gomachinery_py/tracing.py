@@ -2,8 +2,9 @@
 
 Machinery carries the trace in a task's headers, as OpenTracing's text map; with OpenTelemetry's bridge those are W3C's
 ``traceparent`` and ``tracestate``, which are written and read here. So a trace that begins in a Go service goes on in a
-Python worker, and the other way round. Names and tags of spans are Machinery's, beside OpenTelemetry's conventions for
-messaging. Go source: ``v2/tracing/tracing.go``.
+Python worker, and the other way round; Go's bridge makes its worker's span a new trace that *links* to the sender's,
+and a Go worker begins a new trace for each callback that it sends. Names and tags of spans are Machinery's, beside
+OpenTelemetry's conventions for messaging. Go source: ``v2/tracing/tracing.go``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gomachinery_py.wire.model import Signature
 
 try:
     from opentelemetry import context, trace
-    from opentelemetry.propagators.textmap import TextMapPropagator
+    from opentelemetry.propagators.textmap import TextMapPropagator, default_setter
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 except ModuleNotFoundError as missing:
     raise MissingExtra(
@@ -37,6 +38,16 @@ _SPANS: Final[dict[Workflow, str]] = {
 }
 
 
+class _PlainTraceContext(TraceContextTextMapPropagator):
+    """Writes the one flag of W3C's first level: Go's readers drop a trace with the second level's *random* bit."""
+
+    def inject(self, carrier: Any, context: Any = None, setter: Any = default_setter) -> None:
+        span = trace.get_current_span(context).get_span_context()
+        flags = trace.TraceFlags(span.trace_flags & trace.TraceFlags.SAMPLED)
+        plain = trace.SpanContext(span.trace_id, span.span_id, span.is_remote, flags, span.trace_state)
+        super().inject(carrier, trace.set_span_in_context(trace.NonRecordingSpan(plain)), setter)
+
+
 class Tracing(Observer):
     """Producer and consumer spans.
 
@@ -49,7 +60,7 @@ class Tracing(Observer):
         self, provider: trace.TracerProvider | None = None, propagator: TextMapPropagator | None = None
     ) -> None:
         self._tracer = trace.get_tracer("gomachinery_py", tracer_provider=provider)
-        self._propagator = propagator or TraceContextTextMapPropagator()
+        self._propagator = propagator or _PlainTraceContext()
 
     @contextmanager
     def sending(self, workflow: Workflow, signatures: Sequence[Signature], queue: str) -> Iterator[None]:

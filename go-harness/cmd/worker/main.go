@@ -105,6 +105,9 @@ func runV2(s *settings, record func(string) error) error {
 
 // choose keeps the tasks that -only names.
 func (s *settings) choose(all map[string]any) (map[string]any, error) {
+	if s.Trace {
+		all["traced"] = tasks.Traced
+	}
 	if s.only == "" {
 		return all, nil
 	}

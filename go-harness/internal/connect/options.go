@@ -36,6 +36,7 @@ type Options struct {
 	Prefetch      int
 	DelayedQueue  string
 	Separator     string
+	Trace         bool
 }
 
 // Flags declares the options on a flag set.
@@ -53,6 +54,7 @@ func (o *Options) Flags(set *flag.FlagSet) {
 	set.IntVar(&o.Prefetch, "prefetch", 3, "amqp.prefetch_count")
 	set.StringVar(&o.DelayedQueue, "delayed-queue", "", "amqp.delayed_queue")
 	set.StringVar(&o.Separator, "separator", "", "multiple_broker_separator")
+	set.BoolVar(&o.Trace, "trace", false, "trace by OpenTelemetry's bridge to OpenTracing")
 	set.StringVar(&o.TLSCA, "tls-ca", "", "PEM file of the authority to trust; switches TLS on")
 }
 
@@ -63,6 +65,9 @@ func (o *Options) Check() error {
 	}
 	if o.Client != Redigo && o.Client != GoRedis {
 		return fmt.Errorf("-client is %q; use redigo or goredis", o.Client)
+	}
+	if o.Trace {
+		trace()
 	}
 	if o.Broker == "" {
 		return fmt.Errorf("-broker is missing; give a URL such as redis://127.0.0.1:6379")
