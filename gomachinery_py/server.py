@@ -288,11 +288,13 @@ class Server:
         queue: str | Sequence[str] | None = None,
         *,
         prefetch: int | None = None,
+        health_file: str | None = None,
     ) -> Worker:
         """A worker for the declared tasks (Go: ``NewWorker``, ``NewCustomQueueWorker``).
 
         ``concurrency`` 0 is twice the CPUs. ``queue`` is the default queue, another one, or several. ``prefetch``
-        is how many tasks it may hold, four times the concurrency unless given.
+        is how many tasks it may hold, four times the concurrency unless given. ``health_file`` is where it says
+        every two seconds that it is well, for ``gomachinery health``.
         """
         redis = self.config.redis
         settings = WorkerSettings(
@@ -300,6 +302,7 @@ class Server:
             concurrency=concurrency,
             queues=(queue,) if isinstance(queue, str) and queue else tuple(queue or ()),
             prefetch=prefetch,
+            health_file=health_file,
             poll=min(max(redis.normal_tasks_poll_period / 1000, 0.1), 1.0),
             delayed_poll=(redis.delayed_tasks_poll_period or 500) / 1000,
             heartbeat=min(5.0, self._lease / 6),

@@ -19,6 +19,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "delayed": "queues:delayed",
     "dev": "dev:dev",
+    "health": "health:health",
     "queue": "queues:queue",
     "result": "tasks:result",
     "send": "tasks:send",

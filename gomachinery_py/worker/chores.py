@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from gomachinery_py.brokers.base import Broker
 from gomachinery_py.effects import run
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.health import WRITE_SECONDS, Report
 
-__all__ = ["Chore", "heartbeat", "mover", "recovery"]
+__all__ = ["Chore", "heartbeat", "mover", "recovery", "sign_of_life"]
 
 log = logging.getLogger(__name__)
 
@@ -80,3 +81,20 @@ def recovery(broker: Broker, queues: Sequence[str], worker: str, period: float) 
         return False
 
     return Chore(f"{worker}-recovery", period, recover)
+
+
+def sign_of_life(path: str, worker: str, report: Callable[[], Report]) -> Chore:
+    """Write what the worker says of itself, for probes; a file that cannot be written is told once."""
+    told = False
+
+    def write() -> bool:
+        nonlocal told
+        try:
+            report().write(path)
+        except OSError as error:
+            if not told:
+                log.warning("%s cannot be written, so health checks know nothing of this worker: %s", path, error)
+            told = True
+        return False
+
+    return Chore(f"{worker}-health", WRITE_SECONDS, write)

@@ -25,6 +25,8 @@ _LONGEST_PAUSE = 2.0
 _LOOK_AGAIN_SECONDS = 5.0
 # Messages that are remembered to notice a cycle; after so many different ones it counts as one.
 _LONGEST_CYCLE = 100_000
+# An answer may be so late before the worker counts as not consuming.
+_LATE_SECONDS = 10.0
 
 
 class Bounces:
@@ -87,7 +89,15 @@ class Intake:
         self._may_consume = may_consume
         self._stopping = threading.Event()
         self._rested_rounds = 0
+        self._answered = time.monotonic()
+        self._failing = False
         self.thread = threading.Thread(target=self._run, name=f"{worker}-intake-{queue}", daemon=True)
+
+    @property
+    def consuming(self) -> bool:
+        """Whether the broker has answered lately, and nobody has forbidden to take anything."""
+        late = time.monotonic() - self._answered > self._wait + _LATE_SECONDS
+        return self.thread.is_alive() and not (self._failing or late or self._stopping.is_set())
 
     def start(self) -> None:
         self.thread.start()
@@ -121,6 +131,8 @@ class Intake:
                 return
             room = self._room.take(timeout=0.2)
             if room == 0:
+                # Every slot is busy: nothing is wrong with the broker.
+                self._answered = time.monotonic()
                 continue
             taken = 0
             try:
@@ -134,13 +146,16 @@ class Intake:
                     # A fetch whose answer was lost may have filled the inflight list all the same, even later.
                     taken += self._hand_over(self._missed())
                     failures, looked = 0, time.monotonic()
+                self._answered, self._failing = time.monotonic(), False
             except (ServiceUnavailable, ServiceError) as error:
                 if failures == 0:
                     log.warning("cannot take tasks from %r: %s", brief(self.queue), error)
                 failures += 1
+                self._failing = True
                 self._stopping.wait(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures, 10)))
             except Exception:
                 failures += 1
+                self._failing = True
                 log.exception("taking tasks from %r failed", brief(self.queue))
                 self._stopping.wait(_LONGEST_PAUSE)
             finally:

@@ -98,6 +98,11 @@ class Pump:
         """A queue's messages that are here."""
         return list(self._held.get(queue, {}).copy().values())
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Calls under way, and messages that are here; for any thread, roughly."""
+        return self._room.concurrency - self._free_slots, sum(len(held) for held in list(self._held.values()))
+
     def drain(self) -> None:
         """Give back what has not begun, finish what runs, then end."""
         self._inbox.put(("drain", None, None))

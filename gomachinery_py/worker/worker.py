@@ -6,11 +6,13 @@ at once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,10 +24,11 @@ from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import Clock, run
 from gomachinery_py.engine import Engine, Handlers
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.health import Report
 from gomachinery_py.incoming import brief
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
-from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery
+from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery, sign_of_life
 from gomachinery_py.worker.intake import Intake
 from gomachinery_py.worker.pump import Pump
 from gomachinery_py.worker.room import Room
@@ -51,6 +54,8 @@ class WorkerSettings:
     heartbeat: float = 5.0
     recovery: float = 5.0
     handle_signals: bool = True
+    #: Where to say that it is well; empty for nowhere.
+    health_file: str | None = None
 
 
 class Worker:
@@ -83,6 +88,7 @@ class Worker:
         # Signal handlers may put into this at any moment; an Event could deadlock with the thread that waits for it.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._quit_asked = False
+        self._started = 0.0
 
     # -- handlers, by Machinery's names; each also works as a decorator --
 
@@ -147,10 +153,13 @@ class Worker:
             recovery(self._broker, self.queues, self.name, settings.recovery),
             mover(self._broker, self.name, settings.delayed_poll),
         ]
-        for chore in self._chores:
-            chore.start()
+        if settings.health_file:
+            self._started = time.time()
+            self._chores.append(sign_of_life(settings.health_file, self.name, self._report))
         for intake in self._intakes:
             intake.start()
+        for chore in self._chores:
+            chore.start()
         log.info("worker %s: %d at once, from %s", self.name, self.concurrency, ", ".join(self.queues))
 
     def stop(self, timeout: float | None = None) -> bool:
@@ -224,7 +233,24 @@ class Worker:
             self._retire()
         return drained
 
+    def _report(self) -> Report:
+        assert self._pump is not None
+        running, held = self._pump.counts
+        return Report(
+            worker=self.name,
+            pid=os.getpid(),
+            queues=list(self.queues),
+            consuming=self._may_consume() and all(intake.consuming for intake in self._intakes),
+            running=running,
+            held=held,
+            time=time.time(),
+            started=self._started,
+        )
+
     def _retire(self) -> None:
+        if self._settings.health_file:
+            with contextlib.suppress(OSError):
+                os.unlink(self._settings.health_file)
         for queue in self.queues:
             try:
                 run(self._broker.retire(queue, self.name))
