@@ -19,6 +19,7 @@ from gomachinery_py.errors import ConfigError, MissingExtra
 from gomachinery_py.urls import (
     AMQPURL,
     EagerURL,
+    MemcacheURL,
     NullURL,
     RedisURL,
     ServiceURL,
@@ -52,6 +53,12 @@ _ROWS: dict[type[Any], _Row] = {
         "gomachinery_py.brokers.amqp:AMQPBroker",
         "gomachinery_py.backends.amqp:AMQPBackend",
         "amqp",
+    ),
+    MemcacheURL: _Row(
+        "gomachinery_py.ports.memcache:open_port",
+        None,
+        "gomachinery_py.backends.memcache:MemcacheBackend",
+        "memcache",
     ),
     EagerURL: _Row(
         "gomachinery_py.ports.memory:open_port",

@@ -46,6 +46,7 @@ class Subject:
 SUBJECTS = [
     Subject("redis", "redis"),
     Subject("redis", "amqp"),
+    Subject("redis", "memcache"),
     Subject("amqp", "redis"),
     Subject("amqp", "amqp"),
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from harness.memcached_server import MemcachedServer
 from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
 
@@ -89,7 +90,28 @@ class AMQPService:
         return place.broker if place.broker.startswith("amqp") else self.server.url("python")
 
 
+class MemcacheService:
+    """Two memcached, so that both sides have to agree on which of them holds a key."""
+
+    def __init__(self, directory: Path) -> None:
+        self.servers = [MemcachedServer(directory), MemcachedServer(directory)]
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def place(self, worker: str) -> Place:
+        raise NotImplementedError(f"memcached carries no tasks, neither those of {worker}")
+
+    def store(self, place: Place) -> str:  # noqa: ARG002
+        return "memcache://" + ",".join(server.address for server in self.servers)
+
+
 SERVICES: dict[str, Callable[[Path], Service]] = {
     "redis": RedisService,
     "amqp": AMQPService,
+    "memcache": MemcacheService,
 }

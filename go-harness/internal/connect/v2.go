@@ -75,6 +75,9 @@ func (o *Options) backendV2(cnf *config.Config) (backends.Backend, error) {
 	if isAMQP(o.Backend) {
 		return amqpbackend.New(cnf), nil
 	}
+	if isMemcache(o.Backend) {
+		return memcacheV2(cnf), nil
+	}
 	address, err := ParseRedis(o.Backend)
 	if err != nil {
 		return nil, err
