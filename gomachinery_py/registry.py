@@ -20,6 +20,7 @@ from gomachinery_py.urls import (
     AMQPURL,
     EagerURL,
     NullURL,
+    PubSubURL,
     RedisURL,
     ServiceURL,
     parse_backend,
@@ -52,6 +53,9 @@ _ROWS: dict[type[Any], _Row] = {
         "gomachinery_py.brokers.amqp:AMQPBroker",
         "gomachinery_py.backends.amqp:AMQPBackend",
         "amqp",
+    ),
+    PubSubURL: _Row(
+        "gomachinery_py.ports.pubsub:open_port", "gomachinery_py.brokers.pubsub:PubSubBroker", None, "pubsub"
     ),
     EagerURL: _Row(
         "gomachinery_py.ports.memory:open_port",
