@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from queue import Empty, SimpleQueue
 from typing import Any
 
 # Before grpc is imported: a process that forks must find its own connection working in the child.
@@ -70,10 +71,10 @@ class _Clients:
             self.publisher, self.subscriber = PublisherClient().transport, SubscriberClient().transport
             self.channels = [self.publisher.grpc_channel, self.subscriber.grpc_channel]
 
-    def wait_ready(self, seconds: float) -> None:
+    def are_ready(self, seconds: float) -> bool:
+        """Whether both can be spoken to, before so many seconds are over; at once no when nothing listens there."""
         deadline = time.monotonic() + seconds
-        for channel in self.channels:
-            grpc.channel_ready_future(channel).result(timeout=max(0.01, deadline - time.monotonic()))
+        return all(_is_ready(channel, deadline - time.monotonic()) for channel in self.channels)
 
     def close(self) -> None:
         for channel in self.channels:
@@ -100,13 +101,11 @@ class PubSubPort(Port):
                 self._clients, self._pulls, self._pid = None, {}, os.getpid()
             if self._clients is None:
                 clients = _made()
-                try:
-                    clients.wait_ready(CONNECT_SECONDS)
-                except grpc.FutureTimeoutError:
+                if not clients.are_ready(CONNECT_SECONDS):
                     clients.close()
                     raise ServiceUnavailable(
                         f"cannot reach Pub/Sub at {clients.host}: is it running, and is the network up?"
-                    ) from None
+                    )
                 self._clients = clients
             return self._clients
 
@@ -201,6 +200,22 @@ class PubSubPort(Port):
             return _pulled(call.result(timeout=0))
         except (grpc.RpcError, grpc.FutureCancelledError, grpc.FutureTimeoutError):
             return []
+
+
+def _is_ready(channel: Any, seconds: float) -> bool:
+    outcome: SimpleQueue[bool] = SimpleQueue()
+
+    def changed(state: Any) -> None:
+        if state in (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.TRANSIENT_FAILURE):
+            outcome.put(state is grpc.ChannelConnectivity.READY)
+
+    channel.subscribe(changed, try_to_connect=True)
+    try:
+        return outcome.get(timeout=max(0.01, seconds))
+    except Empty:
+        return False
+    finally:
+        channel.unsubscribe(changed)
 
 
 def _made() -> _Clients:
