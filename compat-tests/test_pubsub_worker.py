@@ -157,6 +157,7 @@ def test_a_sender_can_wait_as_go_does(runs: Runs, pubsub: PubSubServer, project:
         await runs.note.asend(2)
         at_once = time.time() - began
         await waiting
+        await runs.server.aclose()
         return at_once
 
     assert asyncio.run(send_both()) < 0.5

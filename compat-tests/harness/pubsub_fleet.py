@@ -125,9 +125,9 @@ class PubSubFleet:
             self._producers[key] = self.producer_in(kind, f"project-{worker_kind}", for_go=worker_kind != "python")
         return self._producers[key]
 
-    def producer_in(self, kind: str, project: str, *, for_go: bool = False) -> Any:
-        """A producer of a kind for a project."""
-        urls = self.urls(project)
+    def producer_in(self, kind: str, project: str, *, for_go: bool = False, db: int = 0) -> Any:
+        """A producer of a kind for a project, with results in a database of Redis."""
+        urls = {**self.urls(project), "backend": self.redis.url(db)}
         if kind == "python":
             ours = PubSubPythonProducer(**urls, for_go=for_go)
             self._stack.callback(ours.close)
