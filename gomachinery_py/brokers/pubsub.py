@@ -184,13 +184,16 @@ class PubSubBroker(Broker):
 
     async def _let_go(self, deliveries: Sequence[Delivery], seconds: int) -> None:
         """Others may have these after so many seconds."""
-        for start in range(0, len(deliveries), MAX_MESSAGES):
-            some = deliveries[start : start + MAX_MESSAGES]
-            held: Held = some[0].token
-            ids = [delivery.token.ack_id for delivery in some]
-            await self.port.execute(_deadline(held.subscription, ids, seconds))
-            for delivery in some:
-                self._forget(delivery)
+        by_subscription: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            by_subscription.setdefault(delivery.token.subscription, []).append(delivery)
+        for subscription, theirs in by_subscription.items():
+            for start in range(0, len(theirs), MAX_MESSAGES):
+                some = theirs[start : start + MAX_MESSAGES]
+                ids = [delivery.token.ack_id for delivery in some]
+                await self.port.execute(_deadline(subscription, ids, seconds))
+                for delivery in some:
+                    self._forget(delivery)
 
     def _forget(self, delivery: Delivery) -> None:
         holding = self._holdings.get((delivery.queue, delivery.worker))
