@@ -24,6 +24,7 @@ from harness.redis_server import RedisServer, free_port
 from harness.signatures import signature
 
 from gomachinery_py import Server
+from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import run
 from gomachinery_py.errors import PublishError
 from gomachinery_py.pubsub_commands import PubSubRefused
@@ -131,6 +132,24 @@ def test_nothing_is_acknowledged_before_it_is_stored(
         assert min(at for at, name, _ in told if name == "Acknowledge") >= back - 0.1
         extended = [fields for _, name, fields in told if name == "ModifyAckDeadline"]
         assert {fields["ack_deadline_seconds"] for fields in extended} == {2}
+
+
+def test_what_is_stored_is_not_run_again(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker ends after it has stored an outcome and before it acknowledges: the next one only does that."""
+
+    async def die(_delivery: Delivery) -> bool:
+        return True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.server.broker, "settle", die)
+        with runs.server.worker(concurrency=1):
+            result = runs.note.send(1)
+            assert result.get(timeout=10) == 1
+    told = commands_of(runs.server)
+    with runs.server.worker(concurrency=1):
+        wait_until(lambda: any(name == "Acknowledge" for _, name, _ in told), 15, "it is acknowledged")
+
+    assert (runs.count, result.state.state) == ({1: 1}, "SUCCESS")
 
 
 def test_an_eta_is_kept_by_whoever_holds_the_message(runs: Runs) -> None:

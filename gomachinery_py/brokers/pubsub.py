@@ -5,11 +5,12 @@ Go source: ``v2/brokers/gcppubsub/gcp_pubsub.go``; v1 alike.
 ===============================  ==================================  ===============================================
 a message that                   Go                                  here
 ===============================  ==================================  ===============================================
-cannot be decoded                nacked, then run all the same       comes again, later each time, at most 10 minutes
-is empty                         nacked, then run all the same       the same as any other that cannot be decoded
-is not registered                nacked, then run all the same       is nacked, later each time, at most a minute
+cannot be decoded                is nacked, comes again at once      comes again later each time, at most 10 minutes
+is empty                         is nacked, comes again at once      the same as any other that cannot be decoded
+is not registered                is nacked, comes again at once      the same, later each time, at most a minute
 is not registered, ignored       the same                            is acknowledged
-failed                           is acknowledged, stored or not      is acknowledged once its FAILURE is stored
+failed                           is acknowledged                     is acknowledged once its FAILURE is stored
+has results but no store         is nacked and run again             is held until its result is stored
 has an ETA                       runs at once                        is held until then
 was held by a worker that died   comes again                         comes again; not run when its outcome is stored
 ===============================  ==================================  ===============================================
@@ -54,13 +55,15 @@ from gomachinery_py.wire.model import Signature
 __all__ = ["PubSubBroker"]
 
 _SECOND_NS: Final = 1_000_000_000
-# Younger than the shortest deadline that a subscription can have (10 s), by two clocks that differ a little.
-_SURELY_FIRST_NS: Final = 5 * _SECOND_NS
+# Younger than half the shortest deadline that a message can have, for two clocks that differ a little.
+_SURELY_FIRST_SECONDS: Final = LEAST_ACK_DEADLINE / 2
 _UNREGISTERED_SECONDS: Final = (0, 60)
 _POISON_SECONDS: Final = (10, MAX_ACK_DEADLINE)
 _MOST_BOUNCES_REMEMBERED: Final = 10_000
 _MESSAGE_BYTES: Final = 1_000
 _LOOK_SECONDS: Final = 1.0
+# Of a subscription with exactly-once delivery: somebody else may have the message by now.
+_LOST: Final = ("INVALID_ARGUMENT", "FAILED_PRECONDITION")
 
 
 class PubSubBroker(Broker):
@@ -172,7 +175,7 @@ class PubSubBroker(Broker):
                 held.ack_id, held.until = message.ack_id, until
                 continue
             held = Held(holding.subscription, message.ack_id, message.message_id, until, message.attempt)
-            delivery = Delivery(queue, message.data, worker, _attempts(message, now_ns), held)
+            delivery = Delivery(queue, message.data, worker, self._attempts(message, now_ns), held)
             holding.held[message.message_id] = held
             eta_ns = _eta_ns(message.data)
             if eta_ns <= now_ns:
@@ -181,6 +184,12 @@ class PubSubBroker(Broker):
                 left = -(-(eta_ns - now_ns) // _SECOND_NS)
                 await self._let_go([delivery], min(left, MAX_ACK_DEADLINE))
         return taken
+
+    def _attempts(self, message: Pulled, now_ns: int) -> int:
+        """How often it may have been delivered before."""
+        if message.attempt:
+            return message.attempt - 1
+        return int(now_ns - message.published_ns >= min(_SURELY_FIRST_SECONDS, self.lease / 2) * _SECOND_NS)
 
     async def _let_go(self, deliveries: Sequence[Delivery], seconds: int) -> None:
         """Others may have these after so many seconds."""
@@ -191,9 +200,16 @@ class PubSubBroker(Broker):
             for start in range(0, len(theirs), MAX_MESSAGES):
                 some = theirs[start : start + MAX_MESSAGES]
                 ids = [delivery.token.ack_id for delivery in some]
-                await self.port.execute(_deadline(subscription, ids, seconds))
+                await self._unless_lost(_deadline(subscription, ids, seconds))
                 for delivery in some:
                     self._forget(delivery)
+
+    async def _unless_lost(self, command: Command) -> None:
+        try:
+            await self.port.execute(command)
+        except PubSubRefused as error:
+            if error.code not in _LOST:
+                raise
 
     def _forget(self, delivery: Delivery) -> None:
         holding = self._holdings.get((delivery.queue, delivery.worker))
@@ -219,7 +235,7 @@ class PubSubBroker(Broker):
     async def settle(self, delivery: Delivery) -> bool:
         """Always True: what was done is stored, and a message that comes again for all that is not run again."""
         held: Held = delivery.token
-        await self.port.execute(("Acknowledge", {"subscription": held.subscription, "ack_ids": [held.ack_id]}))
+        await self._unless_lost(("Acknowledge", {"subscription": held.subscription, "ack_ids": [held.ack_id]}))
         self._forget(delivery)
         self._bounces.pop(held.message_id, None)
         return True
@@ -250,7 +266,7 @@ class PubSubBroker(Broker):
         try:
             await self.port.execute(_deadline(holding.subscription, [each.ack_id for each in held], seconds))
         except PubSubRefused as error:
-            if error.code not in ("INVALID_ARGUMENT", "FAILED_PRECONDITION"):
+            if error.code not in _LOST:
                 raise
             # One of them is no longer ours. The others are.
             if len(held) > 1:
@@ -337,11 +353,6 @@ class PubSubBroker(Broker):
             f"Pub/Sub keeps no dead letters of {brief(queue)!r} but by its subscription's dead-letter policy, in a "
             "topic of their own: look there"
         )
-
-
-def _attempts(message: Pulled, now_ns: int) -> int:
-    """How often it may have been delivered before."""
-    return message.attempt - 1 if message.attempt else int(now_ns - message.published_ns >= _SURELY_FIRST_NS)
 
 
 def _deadline(subscription: str, ack_ids: list[str], seconds: int) -> Command:
