@@ -19,6 +19,7 @@ from harness.fleet import PAIRS, Fleet, Pair
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
 from harness.process import Process
+from harness.pubsub_server import PubSubServer
 from harness.python_worker import PythonWorker
 from harness.rabbitmq_server import RabbitServer
 from harness.recorder import Recorder
@@ -70,6 +71,16 @@ def rabbit_server() -> Iterator[RabbitServer]:
 def vhost(rabbit_server: RabbitServer) -> str:  # noqa: ARG001
     """An empty vhost of ``rabbit_server``."""
     return SPARE_VHOSTS[next(_numbers)]
+
+
+@pytest.fixture(scope="module")
+def pubsub() -> Iterator[PubSubServer]:
+    """A Pub/Sub server, where every client of this process and its children looks for it."""
+    with short_directory() as directory, pytest.MonkeyPatch.context() as patch:
+        server = PubSubServer(directory)
+        patch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -25,14 +25,19 @@ def go() -> str:
 
 @functools.cache
 def binary(name: str) -> Path:
-    """The program ``go-harness/cmd/<name>``, built now if anything changed; RuntimeError as the compiler says."""
+    """The program ``go-harness/cmd/<name>``, built now if anything changed; RuntimeError as the compiler says.
+
+    One that is a module by itself is ``go-harness/<name>``.
+    """
+    own_module = HARNESS / name
+    folder, package = (own_module, ".") if (own_module / "go.mod").exists() else (HARNESS, f"./cmd/{name}")
     output = HARNESS / "bin" / name
     output.parent.mkdir(exist_ok=True)
     with (output.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         built = subprocess.run(
-            [go(), "build", "-trimpath", "-o", str(output), f"./cmd/{name}"],
-            cwd=HARNESS,
+            [go(), "build", "-trimpath", "-o", str(output), package],
+            cwd=folder,
             env={**os.environ, "CGO_ENABLED": "0"},
             capture_output=True,
             text=True,
@@ -40,5 +45,5 @@ def binary(name: str) -> Path:
             check=False,
         )
     if built.returncode != 0:
-        raise RuntimeError(f"go build ./cmd/{name} in {HARNESS.name} failed:\n{built.stderr}")
+        raise RuntimeError(f"go build {package} in {folder.name} failed:\n{built.stderr}")
     return output

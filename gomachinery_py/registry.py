@@ -21,6 +21,7 @@ from gomachinery_py.urls import (
     EagerURL,
     MemcacheURL,
     NullURL,
+    PubSubURL,
     RedisURL,
     ServiceURL,
     parse_backend,
@@ -59,6 +60,9 @@ _ROWS: dict[type[Any], _Row] = {
         None,
         "gomachinery_py.backends.memcache:MemcacheBackend",
         "memcache",
+    ),
+    PubSubURL: _Row(
+        "gomachinery_py.ports.pubsub:open_port", "gomachinery_py.brokers.pubsub:PubSubBroker", None, "pubsub"
     ),
     EagerURL: _Row(
         "gomachinery_py.ports.memory:open_port",

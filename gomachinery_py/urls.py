@@ -41,6 +41,7 @@ __all__ = [
     "PubSubURL",
     "RedisURL",
     "ServiceURL",
+    "keeps_results",
     "parse_backend",
     "parse_broker",
     "parse_lock",
@@ -348,6 +349,11 @@ def _mongodb(text: str) -> MongoDBURL:
     _, location = _split_credentials(text.partition("://")[2])
     path = location.partition("?")[0].partition("/")[2]
     return MongoDBURL(_unescape(path), SecretURL(text))
+
+
+def keeps_results(broker: str) -> bool:
+    """Whether a broker's URL can also name the result store, as it does when none is given."""
+    return not broker.startswith(("https://", "http://", "gcppubsub://"))
 
 
 def _pubsub(text: str) -> PubSubURL:

@@ -49,6 +49,7 @@ SUBJECTS = [
     Subject("redis", "memcache"),
     Subject("amqp", "redis"),
     Subject("amqp", "amqp"),
+    Subject("pubsub", "redis"),
 ]
 
 
@@ -60,7 +61,7 @@ class ServicePythonWorker(Process):
         told: dict[str, str | int] = {"broker": place.broker, "backend": store, "queue": place.queue}
         told |= {"records": records.url(), **place.settings, **settings}
         super().__init__(
-            [*command, "-q", place.queue],
+            command,
             name=f"python-worker-{next(_numbers)}",
             directory=directory,
             env=python_environment(records, **told),
@@ -197,6 +198,7 @@ class ConformanceFleet:
                 redis__delayed_tasks_key=place.settings.get("delayed_key"),
             )
             self._stack.callback(ours.close)
+            place.set_up(ours.server)
             return ours
         producer = GoProducer(self.records, self._directory, kind, **self.go_settings(place))
         self._stack.callback(producer.kill)

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from gomachinery_py import Server
 from harness.memcached_server import MemcachedServer
+from harness.pubsub_server import PubSubServer
 from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
 
@@ -28,11 +30,13 @@ class Place:
         broker: its URL.
         queue: its default queue.
         settings: what both sides must be told besides, named as the flags of go-harness.
+        set_up: what a Python producer for this place does with its server first.
     """
 
     broker: str
     queue: str = "machinery_tasks"
     settings: Mapping[str, str | int] = field(default_factory=dict)
+    set_up: Callable[[Server], object] = lambda _server: None
 
 
 class Service(Protocol):
@@ -110,8 +114,32 @@ class MemcacheService:
         return "memcache://" + ",".join(server.address for server in self.servers)
 
 
+class PubSubService:
+    """One Pub/Sub server; a project for each kind of worker."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = PubSubServer(directory)
+        self.stop = self.server.stop
+        for worker in WORKER_KINDS:
+            self.server.make_queue(f"project-{worker}")
+
+    def environment(self) -> dict[str, str]:
+        return {"PUBSUB_EMULATOR_HOST": self.server.address}
+
+    def place(self, worker: str) -> Place:
+        # A Go worker runs what it gets, whatever its ETA.
+        def set_up(server: Server) -> None:
+            server.broker.sender_waits = worker != "python"  # type: ignore[attr-defined]
+
+        return Place(self.server.url(f"project-{worker}"), set_up=set_up)
+
+    def store(self, place: Place) -> str:
+        raise NotImplementedError(f"{place.broker} keeps no results")
+
+
 SERVICES: dict[str, Callable[[Path], Service]] = {
     "redis": RedisService,
     "amqp": AMQPService,
     "memcache": MemcacheService,
+    "pubsub": PubSubService,
 }

@@ -36,13 +36,13 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class QueueInfo:
-    """One queue as ``gomachinery queue ls`` shows it."""
+    """One queue as ``gomachinery queue ls`` shows it; None is what the service does not tell."""
 
     name: str
-    waiting: int
-    inflight: int
+    waiting: int | None
+    inflight: int | None
     dead: int
-    workers: int
+    workers: int | None
 
 
 class Broker(ABC):
@@ -201,8 +201,8 @@ class Broker(ABC):
         """What is known of these queues; of every queue that can be found when none is named."""
         raise NotImplementedError(f"{type(self).__name__} cannot count queues")
 
-    async def purge(self, queue: str) -> int:
-        """Drop everything that waits in a queue; how many it were."""
+    async def purge(self, queue: str) -> int | None:
+        """Drop everything that waits in a queue; how many it were, None where the service does not tell."""
         raise NotImplementedError(f"{type(self).__name__} cannot purge")
 
     async def dead(self, queue: str, start: int = 0, count: int = 1000) -> list[tuple[bytes, str]]:

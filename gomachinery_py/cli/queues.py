@@ -75,7 +75,7 @@ def queue_ls(names: tuple[str, ...], as_json: bool, settings: Settings) -> None:
     """How many tasks wait, run and died, and how many Python workers there are; of every queue, or of those named.
 
     \b
-    --json: {"queue", "waiting", "inflight", "dead", "workers"}
+    --json: {"queue", "waiting", "inflight", "dead", "workers"}, null where the service does not count ("-")
     """
     with settings.open(backend=False) as server:
         infos = [_existing(server, name) for name in names] or run(server.broker.queues([]))
@@ -94,9 +94,10 @@ def queue_ls(names: tuple[str, ...], as_json: bool, settings: Settings) -> None:
     width = max([len(printable(info.name)) for info in infos] + [5])
     click.echo(f"{'queue':<{width}}  waiting  inflight  dead  workers")
     for info in infos:
-        click.echo(
-            f"{printable(info.name):<{width}}  {info.waiting:>7}  {info.inflight:>8}  {info.dead:>4}  {info.workers:>7}"
+        waiting, inflight, workers = (
+            "-" if count is None else count for count in (info.waiting, info.inflight, info.workers)
         )
+        click.echo(f"{printable(info.name):<{width}}  {waiting:>7}  {inflight:>8}  {info.dead:>4}  {workers:>7}")
 
 
 @queue.command("peek")
@@ -132,9 +133,10 @@ def queue_purge(name: str | None, dead: bool, yes: bool, settings: Settings) -> 
     with settings.open(backend=False) as server:
         info = _existing(server, name)
         what, there = ("dead letters of", info.dead) if dead else ("tasks that wait in", info.waiting)
-        _confirm(f"Drop all {what} {printable(info.name)!r} ({there})?", yes)
+        number = "their number is not known" if there is None else there
+        _confirm(f"Drop all {what} {printable(info.name)!r} ({number})?", yes)
         count = run(server.broker.purge_dead(info.name) if dead else server.broker.purge(info.name))
-    click.echo(f"{count} dropped")
+    click.echo("all dropped" if count is None else f"{count} dropped")
 
 
 @queue.command("dead")

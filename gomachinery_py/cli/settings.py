@@ -19,6 +19,7 @@ from gomachinery_py.config import Config, merge
 from gomachinery_py.effects import run
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
 from gomachinery_py.server import Server
+from gomachinery_py.urls import keeps_results
 
 __all__ = ["Settings", "connection_options", "load_app", "log_options"]
 
@@ -46,7 +47,7 @@ class Settings:
 
         Raises ServiceUnavailable within two seconds, ConfigError, MissingExtra, click.ClickException.
         """
-        server = self._configured(app)
+        server = self._configured(app, backend=backend)
         if server.broker.is_eager:
             raise ConfigError(
                 "the eager broker runs tasks inside the process that sends them, so there is nothing to see or do "
@@ -61,7 +62,7 @@ class Settings:
             _reach(check, str(url))
         return server
 
-    def _configured(self, app: Server | None) -> Server:
+    def _configured(self, app: Server | None, *, backend: bool) -> Server:
         flags = Config.of(broker=self.broker, result_backend=self.result_backend, default_queue=self.default_queue)
         file = Config.from_yaml(self.config_file, strict=self.strict) if self.config_file else None
         environment = Config.from_env()
@@ -71,7 +72,8 @@ class Settings:
             raise click.ClickException("no broker is given: use --broker, --config, or the environment variable BROKER")
         weaker = (file, app.config if app else None, environment)
         if "result_backend" not in given or (self.broker and not self.result_backend and _follows_broker(*weaker)):
-            config.result_backend = config.broker
+            # Who only looks at queues needs no result store.
+            config.result_backend = config.broker if backend or keeps_results(config.broker) else "null"
         if app is None:
             return Server(config)
         app.configure(config)

@@ -43,7 +43,7 @@ type Options struct {
 func (o *Options) Flags(set *flag.FlagSet) {
 	set.StringVar(&o.Version, "version", V2, "Machinery's major version: v1 or v2")
 	set.StringVar(&o.Client, "client", Redigo, "Machinery's Redis client: redigo (New) or goredis (NewGR)")
-	set.StringVar(&o.Broker, "broker", "", "broker URL (redis://…, rediss://…, redis+socket://…, amqp://…)")
+	set.StringVar(&o.Broker, "broker", "", "broker URL (redis://…, rediss://…, redis+socket://…, amqp://…, gcppubsub://…)")
 	set.StringVar(&o.Backend, "backend", "", "result backend URL (default: the broker's)")
 	set.StringVar(&o.Queue, "queue", "machinery_tasks", "default queue")
 	set.IntVar(&o.ResultsExpire, "results-expire", 0, "results_expire_in, seconds (0: Machinery's default)")

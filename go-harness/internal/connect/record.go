@@ -8,7 +8,7 @@ import (
 
 // Recorder returns a function that appends "tag|line" to a list on a Redis, over connections of its own.
 func (o *Options) Recorder(key, tag string) (func(line string) error, error) {
-	if isAMQP(o.Records) {
+	if isAMQP(o.Records) || isPubSub(o.Records) {
 		return func(string) error { return errors.New("there is no Redis to record on; give -records") }, nil
 	}
 	address, err := ParseRedis(o.Records)

@@ -51,7 +51,7 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Client == Redigo || isAMQP(o.Broker) {
+	if o.Client == Redigo || isAMQP(o.Broker) || isPubSub(o.Broker) {
 		return machinery.NewServer(cnf)
 	}
 	// v1 reaches NewGR by URL only for several hosts or a cluster, so the single server is wired by hand.

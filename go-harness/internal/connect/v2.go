@@ -61,6 +61,9 @@ func (o *Options) brokerV2(cnf *config.Config) (brokers.Broker, error) {
 	if isAMQP(o.Broker) {
 		return amqpbroker.New(cnf), nil
 	}
+	if isPubSub(o.Broker) {
+		return pubSubBrokerV2(cnf, o.Broker)
+	}
 	address, err := ParseRedis(o.Broker)
 	if err != nil {
 		return nil, err
