@@ -18,6 +18,7 @@ from gomachinery_py.effects import Clock, Port
 from gomachinery_py.errors import ConfigError, MissingExtra
 from gomachinery_py.urls import (
     AMQPURL,
+    DynamoDBURL,
     EagerURL,
     NullURL,
     RedisURL,
@@ -52,6 +53,9 @@ _ROWS: dict[type[Any], _Row] = {
         "gomachinery_py.brokers.amqp:AMQPBroker",
         "gomachinery_py.backends.amqp:AMQPBackend",
         "amqp",
+    ),
+    DynamoDBURL: _Row(
+        "gomachinery_py.ports.dynamodb:open_port", None, "gomachinery_py.backends.dynamodb:DynamoDBBackend", "aws"
     ),
     EagerURL: _Row(
         "gomachinery_py.ports.memory:open_port",

@@ -42,8 +42,9 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 			PrefetchCount: o.Prefetch,
 			DelayedQueue:  o.DelayedQueue,
 		},
+		DynamoDB: o.dynamoDBV1(),
 	}
-	if o.Client == Redigo || isAMQP(o.Broker) {
+	if o.Client == Redigo || isAMQP(o.Broker) || isDynamoDB(o.Backend) {
 		return machinery.NewServer(cnf)
 	}
 	// v1 reaches NewGR by URL only for several hosts or a cluster, so the single server is wired by hand.
