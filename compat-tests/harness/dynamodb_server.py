@@ -36,16 +36,18 @@ START_SECONDS = 60.0
 class DynamoDBServer(Process):
     """DynamoDB in memory on 127.0.0.1 with Machinery's two tables; construct it and it answers.
 
-    Every process finds it by ``environment``, as it finds Amazon's.
+    Every process finds it by ``environment``, as it finds Amazon's. ``port`` is for one that was there before.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, port: int = 0) -> None:
         java = shutil.which("java")
         if java is None or not (JARS / "Launcher.class").exists():
             raise RuntimeError(MISSING.format("DynamoDB Local", "maven default-jdk-headless"))
         command = [java, "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Djava.library.path={JARS}"]
         super().__init__(
-            [*command, "-cp", f"{JARS}{os.pathsep}{JARS}/*", "Launcher"], name="dynamodb", directory=directory
+            [*command, "-cp", f"{JARS}{os.pathsep}{JARS}/*", "Launcher", str(port)],
+            name="dynamodb",
+            directory=directory,
         )
         self.port = int(self.read_line(START_SECONDS))
         self.endpoint = f"http://127.0.0.1:{self.port}"

@@ -56,8 +56,6 @@ _MOST_KEY_BYTES: Final = 2048
 class DynamoDBBackend(Backend):
     """An item a task, and one a group."""
 
-    uuid_bytes = _MOST_KEY_BYTES
-
     def __init__(
         self, port: Port, clock: Clock, results_expire_in: int, settings: DynamoDBConfig | None = None
     ) -> None:

@@ -75,6 +75,8 @@ _OPERATIONS: Final = {
     "PutItem": "put_item",
     "UpdateItem": "update_item",
 }
+# How DynamoDB says that a table has another key (to PutItem, GetItem, UpdateItem), and how DynamoDB Local does.
+_OTHER_KEY: Final = re.compile(r"schema|Missing the key|Type mismatch for key|required keys")
 _AMAZON: Final = re.compile(r"dynamodb(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)")
 
 
@@ -127,7 +129,7 @@ class DynamoDBPort(Port):
                 replies.append(self._run(client, command))
             except ServiceError as error:
                 replies.append(error)
-            except ServiceUnavailable as error:
+            except Exception as error:
                 return error
         return replies
 
@@ -218,7 +220,7 @@ class DynamoDBPort(Port):
         if code in _BUSY or response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
             return ServiceUnavailable(f"DynamoDB ({self.target.label}) is too busy: {text}")
         table, key = _table(parameters)
-        if code == "ValidationException" and "schema" in text:
+        if code == "ValidationException" and _OTHER_KEY.search(text):
             return ConfigError(f"the DynamoDB table {table} has another key than the string {key}: {text}")
         return DynamoDBRefused(f"DynamoDB, table {table}: {text}", code)
 
@@ -253,9 +255,9 @@ def _table(parameters: dict[str, Any]) -> tuple[str, str]:
 
 def _reason(error: Exception) -> str:
     """The innermost cause, such as "Connection refused"."""
-    text = str(error)
+    text = " ".join(str(getattr(error, "kwargs", {}).get("error") or error).split()).rstrip(".")
     found = re.search(r"\[Errno -?\d+\] ([^')\"]+)|(SSL[^')\"]+)", text)
-    return (found[1] or found[2]) if found else " ".join(text.split()).rstrip(".")
+    return (found[1] or found[2]).strip() if found else text
 
 
 def open_port(url: DynamoDBURL, _config: Config) -> DynamoDBPort:
