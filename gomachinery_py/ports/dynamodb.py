@@ -152,8 +152,6 @@ class DynamoDBPort(Port):
                     raise self._unreachable(client, error) from None
             except ParamValidationError as error:
                 raise ServiceError(f"DynamoDB: {' '.join(str(error).split())}") from None
-            except UnicodeEncodeError as error:
-                raise ServiceError(f"DynamoDB: text cannot be sent: {error.reason}") from None
             except BotoCoreError as error:
                 raise self._not_set_up(error) from None
             time.sleep(pause * random.uniform(0.5, 1))
