@@ -291,6 +291,26 @@ def test_chords_fire_once(fleet: DynamoDBFleet, dynamodb: DynamoDBServer, stack:
     assert all(dynamodb.group(each.group_uuid)["ChordTriggered"] == {"BOOL": True} for each in sent[:20])
 
 
+def test_chords_of_a_mixed_fleet(fleet: DynamoDBFleet, stack: contextlib.ExitStack) -> None:
+    """Go v1, Go v2 and Python do the members of the same chords: each callback comes, with every member's text."""
+    queue, chords = "mixed", 30
+    for kind in ("go-v1-redigo", "go-v2-redigo", "python"):
+        fleet.start_worker(kind, stack, queue=queue, record_key="test:mixed", tag=kind, concurrency=3)
+    producers = [fleet.producer(kind, queue) for kind in ("go-v1-redigo", "go-v2-redigo", "python")]
+    for number in range(chords):
+        members = [concat(str(place)) for place in range(6)]
+        callback = signature("record", ("string", f"chord-{number}"))
+        producers[number % 3].send_chord(*members, callback=callback)
+
+    def records() -> set[tuple[str, str]]:
+        lines = [line.decode().split("|")[1:] for line in fleet.redis.client.lrange("test:mixed", 0, -1)]
+        # A Go worker may fire a chord again, and puts the texts into any order.
+        return {(name, "".join(sorted(texts))) for name, *texts in lines}
+
+    wait_until(lambda: len({name for name, _ in records()}) == chords, 30, "every callback")
+    assert records() == {(f"chord-{number}", "012345") for number in range(chords)}
+
+
 def test_a_large_group(fleet: DynamoDBFleet) -> None:
     """A chord of 105 members, whose states are read in batches of 99."""
     pair = Pair(fleet, "python", "python")

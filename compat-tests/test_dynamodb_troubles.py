@@ -143,6 +143,28 @@ def test_too_large(server: Callable[..., Server]) -> None:
     assert not isinstance(caught.value, ServiceUnavailable)
 
 
+def test_a_result_that_is_too_large(
+    dynamodb: DynamoDBServer,
+    redis_server: RedisServer,
+    python_worker: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The task is kept among the dead letters, with what DynamoDB said, and the worker goes on."""
+    for name, value in dynamodb.environment.items():
+        monkeypatch.setenv(name, value)
+    worker = python_worker(backend=URL)
+    client = redis_server.client
+
+    push(client, "machinery_tasks", signature("echo_string", ("string", "x" * 500_000), UUID="large"))
+    push(client, "machinery_tasks", signature("echo_string", ("string", "small"), UUID="small"))
+
+    wait_until(lambda: client.llen("{machinery_tasks}:gmpy:dead") == 1, 20, "a dead letter")
+    wait_until(lambda: (dynamodb.task("small") or {}).get("State") == {"S": "SUCCESS"}, 20, "the other one")
+    [reason] = client.hvals("{machinery_tasks}:gmpy:dead:reasons")
+    assert b"Item size" in reason
+    assert worker.alive
+
+
 def _child(server: Server, results: Any) -> None:
     results.put(server.send_task(Signature("noop")).state.state)
 

@@ -54,9 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing is logged."""
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
-    with Answers() as server:
+@pytest.fixture(scope="module")
+def one_server() -> Iterator[Answers]:
+    with Answers() as server, pytest.MonkeyPatch.context() as monkeypatch:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         for name, value in (
@@ -72,13 +72,20 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
         thread.join()
 
 
-@pytest.fixture
-def port(server: Answers) -> Iterator[DynamoDBPort]:  # noqa: ARG001
+@pytest.fixture(scope="module")
+def port(one_server: Answers) -> Iterator[DynamoDBPort]:  # noqa: ARG001
+    """One for all tests: boto3 takes its time to begin."""
     url = parse_backend("https://dynamodb")
     assert isinstance(url, DynamoDBURL)
     port = open_port(url, Config())
     yield port
     port.close()
+
+
+@pytest.fixture
+def server(one_server: Answers) -> Answers:
+    one_server.answers, one_server.asked = [(200, {})], 0
+    return one_server
 
 
 async def ask(port: DynamoDBPort) -> Any:

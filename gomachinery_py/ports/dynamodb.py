@@ -172,7 +172,7 @@ class DynamoDBPort(Port):
 
     def _made(self) -> Any:
         try:
-            session = boto3.session.Session()
+            session = boto3.Session()
             # boto3 knows only the older of the two names; Go's SDKs read this one.
             region = os.environ.get("AWS_REGION") or session.region_name or self.target.region
             settings = ClientConfig(
