@@ -116,9 +116,13 @@ class DynamoDBPort(Port):
             client, threads = self._opened(several=len(requests) > 1)
         except MachineryError as error:
             return [error for _ in requests]
-        if len(requests) == 1 or threads is None:
-            return [self._answer(client, request) for request in requests]
-        return list(threads.map(lambda request: self._answer(client, request), requests))
+        if len(requests) > 1 and threads is not None:
+            try:
+                return list(threads.map(lambda request: self._answer(client, request), requests))
+            except RuntimeError:
+                # Closed meanwhile. What was begun may be done twice, as everything here.
+                pass
+        return [self._answer(client, request) for request in requests]
 
     def _answer(self, client: Any, request: Request) -> list[Any] | Exception:
         replies: list[Any] = []
