@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gomachinery_py import dynamodb_items
@@ -303,6 +303,9 @@ def test_values_that_are_no_texts() -> None:
     assert [result.value for result in state.results or ()] == [1.5, True, ["a", None], {"k": 2}]
 
 
+# However busy the machine is.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 NUMBERS: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "int8": st.integers(-128, 127),
@@ -322,6 +325,7 @@ def typed(draw: st.DrawFn) -> tuple[str, Any]:
     return kind, draw(NUMBERS[kind])
 
 
+@UNHURRIED
 @given(typed() | st.tuples(st.just("[]uint8"), st.binary()))
 def test_every_value_comes_back(case: tuple[str, Any]) -> None:
     """Whatever a task returns is read back as the JSON that every other store keeps."""
@@ -335,11 +339,13 @@ def test_every_value_comes_back(case: tuple[str, Any]) -> None:
     assert ("GmpyJSON" in stored["M"]) == (kind == "[]string" or value is None)
 
 
+@UNHURRIED
 @given(
     st.sampled_from(["int64", "[]int64", "bool", "[]uint8", "float32", "x"]),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
         lambda inner: st.lists(inner) | st.dictionaries(st.text("ab"), inner),
+        max_leaves=6,
     ),
 )
 def test_values_of_the_wrong_kind_come_back(kind: str, value: Any) -> None:
