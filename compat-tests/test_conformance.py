@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from conftest import short_directory
 from harness.command_line import gomachinery
-from harness.conformance import PAIRS, SUBJECTS, ConformanceFleet, ConformancePair
-from harness.go_producer import GoTaskFailed
+from harness.conformance import SUBJECTS, ConformanceFleet, ConformancePair, Subject
+from harness.go_producer import GoError, GoTaskFailed
 from harness.go_worker import GoWorker
 from harness.process import wait_until
 from harness.signatures import signature
@@ -31,19 +31,29 @@ CHORDS, MEMBERS = 40, 8
 CHORD_SECONDS = 60.0
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(subject, marks=pytest.mark.xdist_group(str(subject)), id=str(subject)) for subject in SUBJECTS
-    ],
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each subject with its pairs, all of one subject in one process."""
+    if "pair" in metafunc.fixturenames:
+        both = [(subject, pair) for subject in SUBJECTS for pair in subject.pairs]
+        params = [_param(subject, pair, name=f"{subject}-{'-to-'.join(pair)}") for subject, pair in both]
+        metafunc.parametrize(("fleet", "pair"), params, indirect=True, scope="module")
+    else:
+        params = [_param(subject, name=str(subject)) for subject in SUBJECTS]
+        metafunc.parametrize("fleet", params, indirect=True, scope="module")
+
+
+def _param(subject: Subject, *more: Any, name: str) -> Any:
+    return pytest.param(subject, *more, marks=pytest.mark.xdist_group(str(subject)), id=name)
+
+
+@pytest.fixture(scope="module")
 def fleet(request: Any) -> Iterator[ConformanceFleet]:
     """A worker of every kind on a broker and a result store."""
     with short_directory() as directory, ConformanceFleet(request.param, directory) as fleet:
         yield fleet
 
 
-@pytest.fixture(params=PAIRS, ids="-to-".join)
+@pytest.fixture
 def pair(request: Any, fleet: ConformanceFleet) -> Iterator[ConformancePair]:
     """A producer and a worker; nothing may stop or restart the worker."""
     pair = ConformancePair(fleet, *request.param)
@@ -61,7 +71,12 @@ def test_each_type(pair: ConformancePair) -> None:
 
     sent = [pair.producer.send_task(signature(f"echo_{kind}", (kind, value)), typed=True) for kind, value in cases]
 
-    assert [told(pair.producer, uuid) for uuid in sent] == [[case] for case in cases]
+    for uuid, case in zip(sent, cases, strict=True):
+        if pair.can_read(case[0]):
+            assert told(pair.producer, uuid) == [case]
+        else:
+            with pytest.raises(GoError, match=" is not "):
+                pair.producer.get(uuid)
 
 
 def test_failures(pair: ConformancePair) -> None:

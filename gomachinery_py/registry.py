@@ -18,6 +18,7 @@ from gomachinery_py.effects import Clock, Port
 from gomachinery_py.errors import ConfigError, MissingExtra
 from gomachinery_py.urls import (
     AMQPURL,
+    DynamoDBURL,
     EagerURL,
     MemcacheURL,
     NullURL,
@@ -63,6 +64,9 @@ _ROWS: dict[type[Any], _Row] = {
     ),
     PubSubURL: _Row(
         "gomachinery_py.ports.pubsub:open_port", "gomachinery_py.brokers.pubsub:PubSubBroker", None, "pubsub"
+    ),
+    DynamoDBURL: _Row(
+        "gomachinery_py.ports.dynamodb:open_port", None, "gomachinery_py.backends.dynamodb:DynamoDBBackend", "aws"
     ),
     EagerURL: _Row(
         "gomachinery_py.ports.memory:open_port",

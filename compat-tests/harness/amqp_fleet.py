@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.conformance import ServicePythonProducer
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
 from harness.process import Process, wait_until
 from harness.python_worker import python_environment
 from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
+from harness.service_producer import ServicePythonProducer
 
 __all__ = ["AMQPFleet", "AMQPPythonWorker"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gomachinery_py import Server
+from harness.dynamodb_server import URL, DynamoDBServer
 from harness.memcached_server import MemcachedServer
 from harness.pubsub_server import PubSubServer
 from harness.rabbitmq_server import RabbitServer
@@ -137,9 +138,27 @@ class PubSubService:
         raise NotImplementedError(f"{place.broker} keeps no results")
 
 
+class DynamoDBService:
+    """One DynamoDB with Machinery's two tables."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = DynamoDBServer(directory)
+        self.stop = self.server.kill
+
+    def environment(self) -> dict[str, str]:
+        return self.server.environment
+
+    def place(self, worker: str) -> Place:
+        raise NotImplementedError(f"DynamoDB carries no tasks, neither those of {worker}")
+
+    def store(self, place: Place) -> str:  # noqa: ARG002
+        return URL
+
+
 SERVICES: dict[str, Callable[[Path], Service]] = {
     "redis": RedisService,
     "amqp": AMQPService,
+    "dynamodb": DynamoDBService,
     "memcache": MemcacheService,
     "pubsub": PubSubService,
 }

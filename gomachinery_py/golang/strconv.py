@@ -11,7 +11,16 @@ import struct
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, ROUND_UP, Context, Decimal
 from typing import Final
 
-__all__ = ["NumError", "float32_text", "float64_text", "format_float", "parse_float", "parse_int", "parse_uint"]
+__all__ = [
+    "NumError",
+    "float32_text",
+    "float64_text",
+    "format_float",
+    "parse_float",
+    "parse_int",
+    "parse_uint",
+    "printed_float",
+]
 
 _SIGNED: Final = re.compile(r"[+-]?[0-9]+")
 _UNSIGNED: Final = re.compile(r"[0-9]+")
@@ -86,6 +95,22 @@ def float32_text(number: float) -> str:
 def format_float(number: float) -> str:
     """The literal that stands for a float in JSON."""
     return float64_text(number)
+
+
+def printed_float(number: float, *, single: bool = False) -> str:
+    """A float64, or a float32 when ``single``, as ``%v`` prints it (Go: ``strconv.FormatFloat(f, 'g', -1, bits)``)."""
+    if not math.isfinite(number):
+        return _UNSUPPORTED[repr(float(number))]
+    exact = Decimal(float32_text(number) if single else float64_text(number))
+    sign, digits, _ = exact.normalize().as_tuple()
+    if exact == 0:
+        return "-0" if sign else "0"
+    power = exact.adjusted()
+    if -4 <= power < 6:
+        return format(exact.normalize(), "f")
+    text = "".join(map(str, digits))
+    mantissa = f"{text[0]}.{text[1:]}" if len(text) > 1 else text
+    return f"{'-' if sign else ''}{mantissa}e{'-' if power < 0 else '+'}{abs(power):02d}"
 
 
 def _to_float32(number: float) -> float:

@@ -42,6 +42,7 @@ func (o *Options) ConfigV1() (*config.Config, error) {
 			PrefetchCount: o.Prefetch,
 			DelayedQueue:  o.DelayedQueue,
 		},
+		DynamoDB: o.dynamoDBV1(),
 	}, nil
 }
 
@@ -51,7 +52,7 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Client == Redigo || isAMQP(o.Broker) || isPubSub(o.Broker) {
+	if o.Client == Redigo || isAMQP(o.Broker) || isPubSub(o.Broker) || isDynamoDB(o.Backend) {
 		return machinery.NewServer(cnf)
 	}
 	// v1 reaches NewGR by URL only for several hosts or a cluster, so the single server is wired by hand.

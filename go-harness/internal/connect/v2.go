@@ -3,6 +3,7 @@ package connect
 import (
 	machinery "github.com/RichardKnop/machinery/v2"
 	amqpbackend "github.com/RichardKnop/machinery/v2/backends/amqp"
+	dynamodbbackend "github.com/RichardKnop/machinery/v2/backends/dynamodb"
 	backends "github.com/RichardKnop/machinery/v2/backends/iface"
 	redisbackend "github.com/RichardKnop/machinery/v2/backends/redis"
 	amqpbroker "github.com/RichardKnop/machinery/v2/brokers/amqp"
@@ -45,6 +46,7 @@ func (o *Options) ServerV2() (*machinery.Server, error) {
 			PrefetchCount: o.Prefetch,
 			DelayedQueue:  o.DelayedQueue,
 		},
+		DynamoDB: dynamoDBV2(),
 	}
 	broker, err := o.brokerV2(cnf)
 	if err != nil {
@@ -80,6 +82,9 @@ func (o *Options) backendV2(cnf *config.Config) (backends.Backend, error) {
 	}
 	if isMemcache(o.Backend) {
 		return memcacheV2(cnf), nil
+	}
+	if isDynamoDB(o.Backend) {
+		return dynamodbbackend.New(cnf)
 	}
 	address, err := ParseRedis(o.Backend)
 	if err != nil {
