@@ -18,6 +18,7 @@ from gomachinery_py.effects import Clock, Port
 from gomachinery_py.errors import ConfigError, MissingExtra
 from gomachinery_py.urls import (
     AMQPURL,
+    SQSURL,
     EagerURL,
     MemcacheURL,
     NullURL,
@@ -60,6 +61,7 @@ _ROWS: dict[type[Any], _Row] = {
         "gomachinery_py.backends.memcache:MemcacheBackend",
         "memcache",
     ),
+    SQSURL: _Row("gomachinery_py.ports.sqs:open_port", "gomachinery_py.brokers.sqs:SQSBroker", None, "aws"),
     EagerURL: _Row(
         "gomachinery_py.ports.memory:open_port",
         "gomachinery_py.brokers.eager:EagerBroker",
