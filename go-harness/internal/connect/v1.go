@@ -51,6 +51,11 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if isSQS(o.Broker) {
+		if cnf.SQS, err = o.SQS.configV1(); err != nil {
+			return nil, err
+		}
+	}
 	if o.Client == Redigo || isAMQP(o.Broker) {
 		return machinery.NewServer(cnf)
 	}

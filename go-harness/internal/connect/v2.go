@@ -8,6 +8,7 @@ import (
 	amqpbroker "github.com/RichardKnop/machinery/v2/brokers/amqp"
 	brokers "github.com/RichardKnop/machinery/v2/brokers/iface"
 	redisbroker "github.com/RichardKnop/machinery/v2/brokers/redis"
+	sqsbroker "github.com/RichardKnop/machinery/v2/brokers/sqs"
 	"github.com/RichardKnop/machinery/v2/config"
 	eagerlock "github.com/RichardKnop/machinery/v2/locks/eager"
 )
@@ -60,6 +61,10 @@ func (o *Options) ServerV2() (*machinery.Server, error) {
 func (o *Options) brokerV2(cnf *config.Config) (brokers.Broker, error) {
 	if isAMQP(o.Broker) {
 		return amqpbroker.New(cnf), nil
+	}
+	if isSQS(o.Broker) {
+		cnf.SQS = o.SQS.configV2()
+		return sqsbroker.New(cnf)
 	}
 	address, err := ParseRedis(o.Broker)
 	if err != nil {
