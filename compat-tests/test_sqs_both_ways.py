@@ -14,7 +14,7 @@ from harness.go_worker import GoWorker
 from harness.redis_server import RedisServer
 from harness.signatures import signature
 from harness.sqs_fleet import SQSFleet, SQSPair
-from harness.sqs_server import SQSServer, sqs_environment
+from harness.sqs_server import SQSServer
 from test_amqp_both_ways import (  # noqa: F401  (collected here too, with this module's pairs)
     test_callbacks_and_headers,
     test_each_type,
@@ -28,14 +28,12 @@ LATE_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
-def fleet() -> Iterator[SQSFleet]:
+def fleet(sqs_server: SQSServer) -> Iterator[SQSFleet]:
     """A worker of every kind, on queues of its own, and a Redis for all results."""
     with short_directory() as directory:
         redis = RedisServer(directory)
-        sqs = SQSServer(directory)
-        with sqs_environment(sqs), SQSFleet(sqs, redis, directory) as fleet:
+        with SQSFleet(sqs_server, redis, directory) as fleet:
             yield fleet
-        sqs.stop()
         redis.stop()
 
 

@@ -30,7 +30,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
-from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
+from gomachinery_py.brokers.base import Delivery
+from gomachinery_py.brokers.sqs_queues import SQSQueues
 from gomachinery_py.config import Config, SQSConfig
 from gomachinery_py.config_sections import plain
 from gomachinery_py.effects import Clock, Command, Port
@@ -52,7 +53,6 @@ from gomachinery_py.sqs_commands import (
     change_visibility,
     delete,
     is_fifo,
-    read_facts,
     receive,
 )
 from gomachinery_py.wire import decode_signature
@@ -75,10 +75,11 @@ _LONGEST_BACK_OFF: Final = 15 * 60
 _LONGEST_HOLD: Final = MAX_VISIBILITY_SECONDS - 60
 
 
-class SQSBroker(Broker):
+class SQSBroker(SQSQueues):
     """One SQS; ``base`` + ``/`` + queue is a queue's URL."""
 
     is_sqs = True
+    #: Every receipt counts for the redrive policy, also of what is given back.
     reads_ahead = False
     routing_key_bytes = MAX_NAME_BYTES
 
@@ -92,9 +93,8 @@ class SQSBroker(Broker):
         *,
         heartbeat: bool = True,
     ) -> None:
-        super().__init__(port, clock, default_queue)
+        super().__init__(port, clock, default_queue, base)
         self.settings = settings or SQSConfig()
-        self._base = base
         self._heartbeat = heartbeat
         # 0 cannot be meant: every message would be everybody's at once. Go's v2 sends nothing then, v1 sends it.
         self._visibility = self.settings.receive_visibility_timeout or None
@@ -120,9 +120,6 @@ class SQSBroker(Broker):
     def beat_seconds(self) -> float:
         known = [self._timeout(queue) for queue in self._facts.copy()]
         return min(known, default=_VISIBILITY_SECONDS) / 4
-
-    def _url(self, queue: str) -> str:
-        return f"{self._base}/{queue}"
 
     # -- sending --
 
@@ -273,8 +270,10 @@ class SQSBroker(Broker):
             return []
         seconds = min(MAX_WAIT_SECONDS, max(self._wait, -int(-wait // 1))) if wait > 0 else 0
         visibility = self._visibility or (self._timeout(queue) if not self._facts[queue].visibility else None)
+        # Of a FIFO queue SQS gives several of one group at once, which would run at once: their order would be lost.
+        count = 1 if is_fifo(queue) else min(limit, BATCH)
         began = self.clock.monotonic()
-        answer = await self.port.execute(receive(self._url(queue), min(limit, BATCH), seconds, visibility))
+        answer = await self.port.execute(receive(self._url(queue), count, seconds, visibility))
         messages = answer.get("Messages") or []
         (self._empty.discard if messages else self._empty.add)(key)
         # The time of each begins when SQS answers, which is later.
@@ -354,87 +353,11 @@ class SQSBroker(Broker):
         pause = min(_LONGEST_BACK_OFF, self._timeout(delivery.queue) * 2 ** min(delivery.attempts, 10))
         await self._hide([delivery.token], [pause])
 
-    async def bury_body(self, queue: str, body: bytes, reason: str) -> None:  # noqa: ARG002
-        target = await self._dead_letters(queue)
-        fields: dict[str, Any] = {"MessageBody": body.decode(), "QueueUrl": self._url(target)}
-        if is_fifo(target):
-            fields |= {"MessageDeduplicationId": str(uuid.uuid4()), "MessageGroupId": "dead"}
-        await self.port.execute(("SendMessage", fields))
-
     async def retire(self, queue: str, worker: str) -> None:
         for its_queue, its_worker, held in self._held.copy().values():
             if (its_queue, its_worker) == (queue, worker):
                 self._forget(held)
         self._empty.discard((queue, worker))
-
-    # -- looking --
-
-    async def pending(self, queue: str, start: int = 0, count: int = 1000) -> list[bytes]:
-        """Raises NotImplementedError, as Go returns an error: whoever looks at a message takes it."""
-        raise NotImplementedError(
-            "SQS shows no waiting tasks without taking them; 'gomachinery queue ls' says how many there are"
-        )
-
-    async def delayed(self, start: int = 0, count: int = 1000) -> list[bytes]:
-        """Raises NotImplementedError."""
-        raise NotImplementedError(
-            "SQS shows no delayed tasks; 'gomachinery queue ls' counts them among those that wait or run"
-        )
-
-    async def _ask(self, queue: str) -> QueueFacts:
-        command = ("GetQueueAttributes", {"QueueUrl": self._url(queue), "AttributeNames": ["All"]})
-        return read_facts((await self.port.execute(command)).get("Attributes") or {})
-
-    async def queues(self, wanted: Sequence[str]) -> list[QueueInfo]:
-        """Approximate, as SQS counts. What is delayed counts as waiting; workers are not known. Raises ServiceError."""
-        infos = []
-        for queue in wanted or [self.default_queue]:
-            facts = await self._ask(queue)
-            dead = (await self._ask(facts.dead_letters)).waiting if facts.dead_letters else 0
-            infos.append(QueueInfo(queue, facts.waiting, facts.inflight, dead, 0))
-        return infos
-
-    async def purge(self, queue: str) -> int:
-        """About as many as were dropped; SQS takes up to a minute, and does it once a minute at most."""
-        waiting = (await self._ask(queue)).waiting
-        await self.port.execute(("PurgeQueue", {"QueueUrl": self._url(queue)}))
-        return waiting
-
-    async def _dead_letters(self, queue: str) -> str:
-        name = (await self._ask(queue)).dead_letters
-        if not name:
-            raise NotImplementedError(f"SQS keeps no dead letters of {brief(queue)!r}: the queue has no redrive policy")
-        return name
-
-    async def dead(self, queue: str, start: int = 0, count: int = 1000) -> list[tuple[bytes, str]]:  # noqa: ARG002
-        """Raises NotImplementedError that names the queue they are in."""
-        name = await self._dead_letters(queue)
-        raise NotImplementedError(
-            f"SQS shows no dead letters without taking them; those of {brief(queue)!r} are in the queue {brief(name)!r}"
-        )
-
-    async def revive(self, queue: str, count: int) -> int:
-        """What SQS has put into the queue of the redrive policy goes back, as it was sent but for its ids."""
-        dead = await self._dead_letters(queue)
-        revived = 0
-        while revived < count:
-            _, fields = receive(self._url(dead), min(count - revived, BATCH), 1, None)
-            fields["AttributeNames"] = ["All"]
-            messages = (await self.port.execute(("ReceiveMessage", fields))).get("Messages") or []
-            if not messages:
-                break
-            for message in messages:
-                again: dict[str, Any] = {"MessageBody": message["Body"], "QueueUrl": self._url(queue)}
-                if is_fifo(queue):
-                    again["MessageDeduplicationId"] = str(uuid.uuid4())
-                    again["MessageGroupId"] = message["Attributes"]["MessageGroupId"]
-                held = SQSHeld(self._url(dead), message["ReceiptHandle"], message["MessageId"], 0.0)
-                await self.port.execute_many([("SendMessage", again), delete(held)])
-                revived += 1
-        return revived
-
-    async def purge_dead(self, queue: str) -> int:
-        return await self.purge(await self._dead_letters(queue))
 
     async def check(self) -> None:
         """Whether SQS answers and knows us; the default queue need not be there for those who use others."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
+from boto3.session import Session
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import (
     BotoCoreError,
@@ -99,7 +99,7 @@ class SQSPort(Port):
             self._after_fork()
             client = self._clients.get(waits)
             if client is None:
-                client = self._clients[waits] = boto3.session.Session().client(
+                client = self._clients[waits] = Session().client(
                     "sqs",
                     region_name=self.target.region,
                     endpoint_url=self.target.endpoint,
