@@ -41,6 +41,7 @@ __all__ = [
     "PubSubURL",
     "RedisURL",
     "ServiceURL",
+    "only_carries",
     "parse_backend",
     "parse_broker",
     "parse_lock",
@@ -179,6 +180,11 @@ def parse_broker(url: str, *, strict_sqs: bool = True) -> ServiceURL:
     if text.startswith("gcppubsub://"):
         return _pubsub(text)
     raise _unknown("broker", text, _BROKERS)
+
+
+def only_carries(url: str) -> bool:
+    """Whether a broker's URL is that of a service that keeps no results (SQS, Pub/Sub)."""
+    return _text(url).startswith(("https://", "http://", "gcppubsub://"))
 
 
 def parse_backend(url: str) -> ServiceURL:

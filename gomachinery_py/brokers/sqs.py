@@ -276,8 +276,9 @@ class SQSBroker(SQSQueues):
         answer = await self.port.execute(receive(self._url(queue), count, seconds, visibility))
         messages = answer.get("Messages") or []
         (self._empty.discard if messages else self._empty.add)(key)
-        # The time of each begins when SQS answers, which is later.
-        until = (began if seconds == 0 else self.clock.monotonic() - 1) + self._timeout(queue)
+        # The time of each began when SQS answered, of which only the end is known here.
+        timeout = self._timeout(queue)
+        until = timeout + (self.clock.monotonic() - min(1.0, timeout / 4) if seconds else began)
         deliveries = []
         for message in messages:
             held = SQSHeld(self._url(queue), message["ReceiptHandle"], message["MessageId"], until)
