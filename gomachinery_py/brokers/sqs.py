@@ -35,7 +35,7 @@ from gomachinery_py.brokers.sqs_queues import SQSQueues
 from gomachinery_py.config import Config, SQSConfig
 from gomachinery_py.config_sections import plain
 from gomachinery_py.effects import Clock, Command, Port
-from gomachinery_py.errors import ConfigError, PublishError, SignatureError, WireError
+from gomachinery_py.errors import ConfigError, PublishError, ServiceUnavailable, SignatureError, WireError
 from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.incoming import brief
 from gomachinery_py.sqs_commands import (
@@ -230,8 +230,7 @@ class SQSBroker(SQSQueues):
             if error.code != ACCESS_DENIED:
                 raise
             # Go needs no such permission. The time is then told with each request instead.
-            facts = QueueFacts(self._visibility or _VISIBILITY_SECONDS)
-            self._visibility = self._visibility or _VISIBILITY_SECONDS
+            facts = QueueFacts(visibility=0)
         else:
             if not facts.dead_letters:
                 log.warning(
@@ -242,7 +241,7 @@ class SQSBroker(SQSQueues):
 
     def _timeout(self, queue: str) -> int:
         facts = self._facts.get(queue)
-        # A queue may say 0 as well.
+        # 0 is also what a queue may say, and what is not known.
         return self._visibility or (facts.visibility if facts else 0) or _VISIBILITY_SECONDS
 
     async def _hide(self, held: Sequence[SQSHeld], seconds: Sequence[int]) -> list[tuple[SQSHeld, str]]:
@@ -298,13 +297,20 @@ class SQSBroker(SQSQueues):
                 seconds.append(min(wait, _LONGEST_HOLD))
             else:
                 due.append(delivery)
-                self._held[delivery.token.handle] = (delivery.queue, delivery.worker, delivery.token)
-        for held, problem in await self._hide(early, seconds):
+        try:
+            problems = await self._hide(early, seconds)
+        except ServiceUnavailable as error:
+            # They come again when their time is over, and are looked at again; the others must not wait for that.
+            problems = [(held, str(error)) for held in early]
+        for held, problem in problems:
             log.warning("message %s came before its ETA and cannot be held back: %s", held.message_id, problem)
+        for delivery in due:
+            self._held[delivery.token.handle] = (delivery.queue, delivery.worker, delivery.token)
         return due
 
     def _seconds_early(self, body: bytes) -> int:
-        if _NO_ETA in body and body.count(b'"ETA"') == 1:
+        # Most bodies name no ETA; Go's decoder takes a key in any case.
+        if _NO_ETA in body and body.lower().count(b'"eta"') == 1:
             return 0
         try:
             return self._delay(decode_signature(body))

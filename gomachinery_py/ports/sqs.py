@@ -23,7 +23,6 @@ from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
     NoCredentialsError,
-    NoRegionError,
     ParamValidationError,
     PartialCredentialsError,
 )
@@ -51,8 +50,9 @@ _CONNECTIONS = 32
 _PARALLEL = 8
 _PAUSES = (0.1, 0.3)
 _LOCAL_REGION = "us-east-1"
+# Also of FIPS, dual-stack and VPC endpoints.
 _AWS_HOST = re.compile(
-    r"(?:[a-z0-9-]+\.)?sqs(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)\Z"
+    r"(?:\A|\.)sqs(?:-fips)?\.(?P<region>[a-z]+(?:-[a-z]+)+-[0-9]+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws)"
 )
 
 _NO_QUEUE_CODES = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
@@ -73,12 +73,12 @@ _DENIED_CODES = {"AccessDenied", "AccessDeniedException", "AWS.SimpleQueueServic
 
 @dataclass(frozen=True, slots=True)
 class SQSTarget:
-    """Where SQS is; ``None`` is what AWS' own settings (environment, ``~/.aws``) say."""
+    """Where SQS is; an empty ``region`` or ``endpoint`` is what AWS' own settings (environment, ``~/.aws``) say."""
 
     #: Safe to print.
     label: str
-    region: str | None = None
-    endpoint: str | None = None
+    region: str = ""
+    endpoint: str = ""
 
 
 class SQSPort(Port):
@@ -99,10 +99,11 @@ class SQSPort(Port):
             self._after_fork()
             client = self._clients.get(waits)
             if client is None:
-                client = self._clients[waits] = Session().client(
+                session = Session()
+                client = self._clients[waits] = session.client(
                     "sqs",
-                    region_name=self.target.region,
-                    endpoint_url=self.target.endpoint,
+                    region_name=self.target.region or session.region_name or _LOCAL_REGION,
+                    endpoint_url=self.target.endpoint or None,
                     config=ClientConfig(
                         connect_timeout=_CONNECT_SECONDS,
                         read_timeout=MAX_WAIT_SECONDS + _READ_SECONDS if waits else _READ_SECONDS,
@@ -164,7 +165,7 @@ class SQSPort(Port):
     def _one_by_one(self, request: Request) -> list[Any] | Exception:
         try:
             return [self._answer(command) for command in request.commands]
-        except ServiceUnavailable as error:
+        except Exception as error:
             return error
 
     def _delete_batch(
@@ -179,19 +180,19 @@ class SQSPort(Port):
         url = commands[0]["QueueUrl"]
         try:
             answer = self._answer(("DeleteMessageBatch", {"QueueUrl": url, "Entries": entries}))
-        except ServiceUnavailable as error:
-            answer = error
-        failed = {} if isinstance(answer, Exception) else {int(e["Id"]): e for e in answer.get("Failed", ())}
-        for number, at in enumerate(places):
-            if isinstance(answer, ServiceUnavailable):
-                answers[at] = answer
-            elif isinstance(answer, Exception):
+        except Exception as error:
+            for at in places:
+                answers[at] = error
+            return
+        if isinstance(answer, SQSRefused):
+            for at in places:
                 answers[at] = [answer]
-            elif number in failed:
-                entry = failed[number]
-                answers[at] = [SQSRefused(f"SQS: {entry.get('Message') or entry['Code']}", entry["Code"])]
-            else:
-                answers[at] = [{}]
+            return
+        failed = {int(entry["Id"]): entry for entry in answer.get("Failed", ())}
+        for number, at in enumerate(places):
+            entry = failed.get(number)
+            problem = entry and SQSRefused(f"SQS: {entry.get('Message') or entry['Code']}", entry["Code"])
+            answers[at] = [problem or {}]
 
     def _answer(self, command: SQSCommand) -> Any:
         """What SQS says to one command. Raises ServiceUnavailable."""
@@ -251,8 +252,6 @@ class SQSPort(Port):
             return ServiceUnavailable(
                 f"no AWS credentials for SQS at {where}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
             )
-        if isinstance(error, NoRegionError):
-            return ServiceUnavailable(f"no AWS region for SQS at {where}: set AWS_REGION")
         text = redact_keys(" ".join(str(error).split()).rstrip(".")) or type(error).__name__
         return ServiceUnavailable(f"cannot reach SQS at {where}: {text}. Is the URL right, and AWS_ENDPOINT_URL?")
 
@@ -290,15 +289,12 @@ def _is_passing(error: ClientError) -> bool:
 def open_port(url: SQSURL, config: Config) -> SQSPort:  # noqa: ARG001
     """A port to the SQS of a URL; nothing is connected yet.
 
-    A URL of AWS names its region, and so wins over AWS_REGION. Anything else is where it says, unless
-    AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_SQS names another place, as for Go.
+    It is where the URL says, unless AWS_ENDPOINT_URL_SQS or AWS_ENDPOINT_URL names another place, as for Go. A URL of
+    AWS names its region, and so wins over AWS_REGION.
     """
     parts = urlsplit(url.base.reveal())
-    region = os.environ.get("AWS_REGION") or None
-    aws = _AWS_HOST.match(parts.hostname or "")
-    if aws is not None:
-        return SQSPort(SQSTarget(str(url.url), region=aws["region"]))
-    given = os.environ.get("AWS_ENDPOINT_URL_SQS") or os.environ.get("AWS_ENDPOINT_URL")
-    endpoint = None if given else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    region = region or os.environ.get("AWS_DEFAULT_REGION") or _LOCAL_REGION
-    return SQSPort(SQSTarget(str(url.url), region=region, endpoint=endpoint))
+    elsewhere = os.environ.get("AWS_ENDPOINT_URL_SQS") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = "" if elsewhere else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    named = _AWS_HOST.search(parts.hostname or "")
+    region = named["region"] if named else os.environ.get("AWS_REGION", "")
+    return SQSPort(SQSTarget(str(url.url), region, endpoint))
