@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import short_directory
 from harness.amqp_fleet import PAIRS
 from harness.go_worker import GoWorker
+from harness.process import wait_until
 from harness.redis_server import RedisServer
 from harness.signatures import signature
 from harness.sqs_fleet import SQSFleet, SQSPair
@@ -114,3 +116,48 @@ def test_refusals(fleet: SQSFleet, producer: str) -> None:
         sends.send_task(signature("noop", RoutingKey="python.fifo"))
     with pytest.raises(Exception, match=r"(?i)no queue 'nowhere'|does not exist|NonExistentQueue"):
         sends.send_task(signature("noop", RoutingKey="nowhere"))
+
+
+def listed() -> set[str]:
+    """What is told of SQS in the list of known differences."""
+    path = Path(__file__).resolve().parent.parent / "fixtures" / "known-divergence.txt"
+    names = {line.split()[0] for line in path.read_text().splitlines() if line.strip() and line[0] != "#"}
+    return {name for name in names if name.startswith("sqs-")}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_what_go_cannot_do(fleet: SQSFleet, version: str) -> None:
+    """Go loses a retry on a FIFO queue, deletes what it cannot decode and runs a task before its ETA, as is listed."""
+    sqs = fleet.sqs
+    seen = set()
+    fifo, standard = sqs.create(f"only-{version}.fifo"), sqs.create(f"only-{version}")
+    producer = fleet.producer("python", fifo)
+    fields = {"BrokerMessageGroupId": "one", "RetryCount": 3}
+    lost = producer.send_task(signature("fail_n_times", ("int64", 1), **fields))
+    early = producer.send_task(
+        signature("nano_time", RoutingKey=fifo, ETA="2099-01-01T00:00:00Z", BrokerMessageGroupId="two")
+    )
+    worker = fleet.start_worker(version, fifo)
+    try:
+        wait_until(lambda: sqs.counts(fifo) == (0, 0), 10, "an empty queue", interval=0.05)
+        if producer.state(lost)["State"] == "PENDING":
+            seen.add("sqs-fifo-retry")
+        if values(producer, early)[0] < datetime(2099, 1, 1, tzinfo=UTC).timestamp() * 1e9:
+            seen.add("sqs-fifo-eta")
+    finally:
+        worker.kill()
+    sqs.send(standard, "{")
+    worker = fleet.start_worker(version, standard)
+    try:
+        wait_until(lambda: sqs.counts(standard) == (0, 0), 10, "an empty queue", interval=0.05)
+        seen.add("sqs-undecodable")
+    finally:
+        worker.kill()
+    delayed = sqs.create(f"early-{version}")
+    fleet.start_producer(version, delayed).send_task(
+        signature("noop", ETA=(datetime.now(UTC) + timedelta(milliseconds=900)).isoformat())
+    )
+    if sqs.receive(delayed):
+        seen.add("sqs-delay")
+
+    assert seen == listed()
