@@ -23,7 +23,7 @@ from harness.python_worker import PythonWorker
 from harness.rabbitmq_server import RabbitServer
 from harness.recorder import Recorder
 from harness.redis_server import RedisServer
-from harness.sqs_server import SQSServer, sqs_environment
+from harness.sqs_server import SQSServer, sqs_variables
 from seeds import FRESH_SEED
 
 # A Go worker that is asked to end waits for its blocking pop; a test that is over has no need of that.
@@ -85,7 +85,9 @@ def shared_sqs() -> Iterator[SQSServer]:
 @pytest.fixture(scope="module")
 def sqs_server(shared_sqs: SQSServer) -> Iterator[SQSServer]:
     """An ElasticMQ, and an environment in which Go and Python take it for SQS."""
-    with sqs_environment(shared_sqs):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in sqs_variables(shared_sqs).items():
+            patch.setenv(name, value)
         yield shared_sqs
 
 

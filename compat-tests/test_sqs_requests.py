@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 from conftest import short_directory
-from harness.amqp_fleet import AMQPPythonProducer
+from harness.conformance import ServicePythonProducer, ServicePythonWorker
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
 from harness.process import wait_until
 from harness.redis_server import RedisServer
 from harness.scenarios import PRODUCER, Scenario
+from harness.services import Place
 from harness.signatures import signature
-from harness.sqs_fleet import SQSPythonWorker
 from harness.sqs_recorder import SQSRecorder
 from harness.sqs_server import SQSServer
 
@@ -49,7 +49,7 @@ def producers(recorder: SQSRecorder) -> Iterator[dict[str, Any]]:
     with short_directory() as directory, contextlib.ExitStack() as stack:
         redis = RedisServer(directory)
         stack.callback(redis.stop)
-        ours = AMQPPythonProducer(recorder.url, redis.url())
+        ours = ServicePythonProducer(recorder.url, redis.url())
         stack.callback(ours.close)
         both: dict[str, Any] = {"python": ours}
         for version in ("v1", "v2"):
@@ -150,7 +150,7 @@ def test_what_a_worker_asks(recorder: SQSRecorder, sqs_server: SQSServer, kind: 
     with short_directory() as directory, contextlib.ExitStack() as stack:
         redis = RedisServer(directory)
         stack.callback(redis.stop)
-        worker = start(kind, recorder, redis, directory, queue, sqs_server)
+        worker = start(kind, recorder, redis, directory, queue)
         stack.callback(worker.kill)
         recorder.requests.clear()
         sqs_server.send(queue, json.dumps(signature("noop", UUID="task_asked")))
@@ -171,9 +171,9 @@ def test_what_a_worker_asks(recorder: SQSRecorder, sqs_server: SQSServer, kind: 
 
 
 def start(
-    kind: str, recorder: SQSRecorder, redis: RedisServer, directory: Path, queue: str, sqs: SQSServer
-) -> GoWorker | SQSPythonWorker:
+    kind: str, recorder: SQSRecorder, redis: RedisServer, directory: Path, queue: str
+) -> GoWorker | ServicePythonWorker:
     flags: dict[str, str | int] = {"broker": recorder.url, "sqs_wait": 2, "sqs_visibility": 20}
     if kind == "python":
-        return SQSPythonWorker(sqs, redis, directory, queue=queue, **flags)  # type: ignore[arg-type]
+        return ServicePythonWorker(Place(recorder.url, queue), redis.url(), redis, directory, **flags)
     return GoWorker(redis, directory, kind, queue=queue, backend=redis.url(), records=redis.url(), **flags)

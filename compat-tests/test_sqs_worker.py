@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 from conftest import short_directory
+from harness.conformance import ServicePythonWorker
 from harness.process import wait_until
 from harness.redis_server import RedisServer, free_port
+from harness.services import Place
 from harness.signatures import signature
-from harness.sqs_fleet import SQSPythonWorker
 from harness.sqs_server import SQSServer
 
 from gomachinery_py import Arg, Chain, Config, Context, Group, Server, Signature, TaskFailed
@@ -112,9 +113,9 @@ def test_a_killed_workers_tasks_run_again(
     server = make_server(sqs_queue)
     sent = [server.send_task(Signature("sleep_ms", [Arg("int64", 60_000)])) for _ in range(6)]
     with short_directory() as directory:
-        settings = {"queue": sqs_queue, "concurrency": 4, "sqs_visibility": 2}
-        process = SQSPythonWorker(sqs_server, redis_server, directory, **settings)  # type: ignore[arg-type]
-        wait_until(lambda: sqs_server.counts(sqs_queue)[1] == 4, 10, "four are taken")
+        place = Place(sqs_server.url, sqs_queue)
+        process = ServicePythonWorker(place, redis_server.url(), redis_server, directory, sqs_visibility=2)
+        wait_until(lambda: sqs_server.counts(sqs_queue)[1] == 6, 10, "all are taken")
         process.kill()
 
     @server.task

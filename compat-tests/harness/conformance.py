@@ -49,6 +49,7 @@ SUBJECTS = [
     Subject("redis", "memcache"),
     Subject("amqp", "redis"),
     Subject("amqp", "amqp"),
+    Subject("sqs", "redis"),
 ]
 
 

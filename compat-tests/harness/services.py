@@ -14,6 +14,7 @@ from typing import Protocol
 from harness.memcached_server import MemcachedServer
 from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
+from harness.sqs_server import SQSServer, sqs_variables
 
 __all__ = ["SERVICES", "WORKER_KINDS", "Place", "Service"]
 
@@ -108,10 +109,28 @@ class MemcacheService:
 
     def store(self, place: Place) -> str:  # noqa: ARG002
         return "memcache://" + ",".join(server.address for server in self.servers)
+class SQSService:
+    """One ElasticMQ; a queue for each kind of worker. It keeps no results."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = SQSServer(directory)
+        for kind in WORKER_KINDS:
+            self.server.create(f"queue-{kind}")
+        self.stop = self.server.stop
+
+    def environment(self) -> dict[str, str]:
+        return sqs_variables(self.server)
+
+    def place(self, worker: str) -> Place:
+        return Place(self.server.url, f"queue-{worker}")
+
+    def store(self, place: Place) -> str:
+        raise TypeError(f"{place.broker} keeps no results")
 
 
 SERVICES: dict[str, Callable[[Path], Service]] = {
     "redis": RedisService,
     "amqp": AMQPService,
     "memcache": MemcacheService,
+    "sqs": SQSService,
 }

@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.amqp_fleet import AMQPPythonProducer
+from harness.conformance import ServicePythonProducer, ServicePythonWorker
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
-from harness.process import Process, wait_until
-from harness.python_worker import python_environment
+from harness.process import Process
 from harness.redis_server import RedisServer
+from harness.services import Place
 from harness.sqs_server import SQSServer
 
-__all__ = ["SQSFleet", "SQSPair", "SQSPythonWorker"]
-
-READY_SECONDS = 60.0
-READY = "at once, from"
-_numbers = itertools.count(1)
-
-
-class SQSPythonWorker(Process):
-    """``gomachinery worker python_tasks:server`` on SQS; it consumes once this is constructed.
-
-    ``settings`` are what ``python_environment`` takes, named as the Go worker's flags.
-    """
-
-    def __init__(
-        self,
-        sqs: SQSServer,
-        redis: RedisServer,
-        directory: Path,
-        *,
-        queue: str,
-        concurrency: int = 10,
-        **settings: str | int,
-    ) -> None:
-        settings = {
-            "broker": sqs.url,
-            "backend": redis.url(),
-            "records": redis.url(),
-            "queue": queue,
-            **settings,
-        }
-        command = [sys.executable, "-m", "gomachinery_py", "worker", "python_tasks:server"]
-        super().__init__(
-            [*command, "-c", str(concurrency), "-q", queue],
-            name=f"python-worker-{next(_numbers)}",
-            directory=directory,
-            env=python_environment(redis, **settings),
-        )
-        try:
-            wait_until(lambda: READY in self.log or not self.alive, READY_SECONDS, "a worker that has begun")
-        except AssertionError as error:
-            raise self.failed("does not consume") from error
-        if not self.alive:
-            raise self.failed("did not begin")
+__all__ = ["SQSFleet", "SQSPair"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +71,8 @@ class SQSFleet:
     def start_worker(self, kind: str, queue: str, **settings: str | int) -> Process:
         """Another worker, for the caller to stop."""
         if kind == "python":
-            return SQSPythonWorker(self.sqs, self.redis, self._directory, queue=queue, **settings)  # type: ignore[arg-type]
+            place = Place(self.sqs.url, queue)
+            return ServicePythonWorker(place, self.redis.url(), self.redis, self._directory, **settings)
         merged: dict[str, str | int] = {**self._flags(queue), "records": self.redis.url(), **settings}
         return GoWorker(self.redis, self._directory, kind, **merged)
 
@@ -131,7 +88,7 @@ class SQSFleet:
     def start_producer(self, kind: str, queue: str) -> Any:
         """Another producer, which ends with the fleet."""
         if kind == "python":
-            ours = AMQPPythonProducer(self.sqs.url, self.redis.url(), default_queue=queue)
+            ours = ServicePythonProducer(self.sqs.url, self.redis.url(), default_queue=queue)
             self._stack.callback(ours.close)
             return ours
         producer = GoProducer(self.redis, self._directory, kind, **self._flags(queue), records=self.redis.url())

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from harness.redis_server import MISSING, free_port
 
-__all__ = ["ACCOUNT", "SQSServer", "sqs_environment"]
+__all__ = ["ACCOUNT", "SQSServer", "sqs_variables"]
 
 ACCOUNT = "000000000000"
 LIBRARIES = Path(__file__).resolve().parent.parent / "java" / "sqs" / "target" / "lib"
@@ -125,10 +122,9 @@ class SQSServer:
         return waiting, int(told["ApproximateNumberOfMessagesNotVisible"])
 
 
-@contextlib.contextmanager
-def sqs_environment(server: SQSServer) -> Iterator[None]:
-    """What Go and Python need in their environment to use it; child processes inherit it."""
-    settings = {
+def sqs_variables(server: SQSServer) -> dict[str, str]:
+    """What Go and Python need in their environment to use it."""
+    return {
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": REGION,
@@ -136,13 +132,3 @@ def sqs_environment(server: SQSServer) -> Iterator[None]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "DISABLE_STRICT_SQS_CHECK": "1",
     }
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -37,8 +37,11 @@ func (s *SQS) visibility() *int {
 	return &s.Visibility
 }
 
-// configV1 has a client of its own, since v1's library knows no AWS_ENDPOINT_URL_SQS.
-func (s *SQS) configV1() (*configv1.SQSConfig, error) {
+// sqsV1 has a client of its own, since v1's library knows no AWS_ENDPOINT_URL_SQS. It is nil for other brokers.
+func (o *Options) sqsV1() (*configv1.SQSConfig, error) {
+	if !isSQS(o.Broker) {
+		return nil, nil
+	}
 	config := aws.NewConfig()
 	if endpoint := os.Getenv("AWS_ENDPOINT_URL_SQS"); endpoint != "" {
 		config = config.WithEndpoint(endpoint)
@@ -49,8 +52,8 @@ func (s *SQS) configV1() (*configv1.SQSConfig, error) {
 	}
 	return &configv1.SQSConfig{
 		Client:            sqs.New(opened),
-		WaitTimeSeconds:   s.WaitTime,
-		VisibilityTimeout: s.visibility(),
+		WaitTimeSeconds:   o.SQS.WaitTime,
+		VisibilityTimeout: o.SQS.visibility(),
 	}, nil
 }
 

@@ -14,6 +14,10 @@ func (o *Options) ConfigV1() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	queueService, err := o.sqsV1()
+	if err != nil {
+		return nil, err
+	}
 	return &config.Config{
 		Broker:          o.Broker,
 		DefaultQueue:    o.Queue,
@@ -42,6 +46,7 @@ func (o *Options) ConfigV1() (*config.Config, error) {
 			PrefetchCount: o.Prefetch,
 			DelayedQueue:  o.DelayedQueue,
 		},
+		SQS: queueService,
 	}, nil
 }
 
@@ -50,11 +55,6 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 	cnf, err := o.ConfigV1()
 	if err != nil {
 		return nil, err
-	}
-	if isSQS(o.Broker) {
-		if cnf.SQS, err = o.SQS.configV1(); err != nil {
-			return nil, err
-		}
 	}
 	if o.Client == Redigo || isAMQP(o.Broker) {
 		return machinery.NewServer(cnf)

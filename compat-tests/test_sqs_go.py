@@ -1,4 +1,7 @@
-"""SQS as the broker and Redis as the result store: each producer with each kind of worker."""
+"""What only SQS has, with live Go: FIFO queues, its limits, and what Go cannot do on it.
+
+SQS with each pair of producer and worker is in test_conformance.py.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,17 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import short_directory
-from harness.amqp_fleet import PAIRS
-from harness.go_worker import GoWorker
+from harness.conformance import PAIRS
 from harness.process import wait_until
 from harness.redis_server import RedisServer
 from harness.signatures import signature
 from harness.sqs_fleet import SQSFleet, SQSPair
 from harness.sqs_server import SQSServer
-from test_amqp_both_ways import (  # noqa: F401  (collected here too, with this module's pairs)
-    test_callbacks_and_headers,
-    test_each_type,
-    test_failures,
-    test_workflows,
-)
 from test_both_ways import values
 
-# Whole seconds: a delay of 1.2 s is one of 2, and the worker may then be waiting for something else.
 LATE_SECONDS = 5.0
 
 
@@ -37,32 +31,6 @@ def fleet(sqs_server: SQSServer) -> Iterator[SQSFleet]:
         with SQSFleet(sqs_server, redis, directory) as fleet:
             yield fleet
         redis.stop()
-
-
-@pytest.fixture(params=PAIRS, ids="-".join)
-def pair(request: Any, fleet: SQSFleet) -> Iterator[SQSPair]:
-    """A producer and a worker; nothing may stop or restart the worker."""
-    pair = SQSPair(fleet, *request.param)
-    worker = pair.worker
-    yield pair
-    assert worker.alive, worker.failed("ended")
-    assert not isinstance(worker, GoWorker) or worker.restarts == 0, worker.failed("started over")
-
-
-def test_waiting(pair: SQSPair) -> None:
-    """A task with an ETA runs then and never early, a retry and RetryTaskLater come again."""
-    moments = [datetime.now(UTC) + timedelta(milliseconds=ahead) for ahead in (400, 1300)]
-    sent = [pair.producer.send_task(signature("nano_time", ETA=moment.isoformat())) for moment in moments]
-    retried = pair.producer.send_task(signature("fail_n_times", ("int64", 1), RetryCount=3), typed=True)
-    later = pair.producer.send_task(
-        signature("retry_later", ("string", "busy"), ("int64", 150), ("int64", 2), RetryCount=0), typed=True
-    )
-
-    for uuid, moment in zip(sent, moments, strict=True):
-        [ran] = values(pair.producer, uuid)
-        assert 0 <= ran / 1e9 - moment.timestamp() < LATE_SECONDS
-    assert values(pair.producer, later) == [3]
-    assert values(pair.producer, retried) == [2]
 
 
 @pytest.mark.parametrize(("producer", "worker"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
