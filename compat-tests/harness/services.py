@@ -115,7 +115,8 @@ class SQSService:
     def __init__(self, directory: Path) -> None:
         self.server = SQSServer(directory)
         for kind in WORKER_KINDS:
-            self.server.create(f"queue-{kind}")
+            # A worker that is killed while it waits for a message takes the next one with it, for so long.
+            self.server.create(f"queue-{kind}", VisibilityTimeout="5")
         self.stop = self.server.stop
 
     def environment(self) -> dict[str, str]:
