@@ -59,6 +59,8 @@ class Settings:
             checks[server.config.result_backend] = server.backend.check
         if broker:
             checks[server.config.broker] = server.broker.check
+        for port in (server.broker.port, server.backend.port):
+            port.prepare()
         for url, check in checks.items():
             _reach(check, str(url))
         return server

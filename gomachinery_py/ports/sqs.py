@@ -114,6 +114,14 @@ class SQSPort(Port):
                 )
             return client
 
+    def prepare(self) -> None:
+        """Read boto3's description of SQS."""
+        try:
+            self._client(waits=False)
+        except (BotoCoreError, ValueError):
+            # Told by the first command.
+            pass
+
     def _after_fork(self) -> None:
         if self._pid != os.getpid():
             self._clients, self._pool, self._pid = {}, None, os.getpid()
