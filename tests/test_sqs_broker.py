@@ -166,6 +166,7 @@ def test_receiving() -> None:
     asked = port.of("ReceiveMessage")
     assert [(each["MaxNumberOfMessages"], each["WaitTimeSeconds"]) for each in asked] == [(10, 0), (10, 7), (4, 0)]
     assert {"QueueUrl": QUEUE, "VisibilityTimeout": 90, "MessageAttributeNames": ["All"]}.items() <= asked[0].items()
+    assert broker.waits == 7
     assert (delivery.body, delivery.attempts, delivery.queue) == (body, 2, "machinery_tasks")
 
 

@@ -58,6 +58,8 @@ class Broker(ABC):
     routing_key_bytes = 0
     #: Seconds without a sign of life after which a worker counts as dead, where the broker keeps track of workers.
     lease = 30.0
+    #: Seconds that a fetch may wait although it was told to wait for less.
+    waits = 0.0
     #: Messages may be taken before there is a free slot for them, since giving them back does no harm.
     reads_ahead = True
     #: States are kept on the same server; set by whoever puts broker and result store together.

@@ -99,6 +99,7 @@ class SQSBroker(SQSQueues):
         # 0 cannot be meant: every message would be everybody's at once. Go's v2 sends nothing then, v1 sends it.
         self._visibility = self.settings.receive_visibility_timeout or None
         self._wait = self.settings.receive_wait_time_seconds
+        self.waits = float(self._wait)
         if self._visibility is not None and not 1 <= self._visibility <= MAX_VISIBILITY_SECONDS:
             raise ConfigError(f"sqs.receive_visibility_timeout must be from 1 to {MAX_VISIBILITY_SECONDS} seconds")
         if not 0 <= self._wait <= MAX_WAIT_SECONDS:
