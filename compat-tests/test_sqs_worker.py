@@ -299,6 +299,7 @@ def test_wrong_settings(make_server: Make, sqs_queue: str, monkeypatch: pytest.M
 
 
 def assert_unavailable(server: Server, text: str) -> None:
+    server.broker.port.prepare()
     began = time.monotonic()
     with pytest.raises(ServiceUnavailable, match=text) as caught:
         server.send_task(Signature("count"))

@@ -182,6 +182,7 @@ def test_nobody_there() -> None:
         closed = f"http://127.0.0.1:{free.getsockname()[1]}/0"
     for url in (closed, "http://no-such-host.invalid/0"):
         away = port_to(url)
+        away.prepare()
         began = time.monotonic()
         with pytest.raises(ServiceUnavailable, match="cannot reach SQS at http://") as caught:
             run(_asked(away, ("PurgeQueue", {"QueueUrl": f"{url}/q"})))
