@@ -109,6 +109,8 @@ class MemcacheService:
 
     def store(self, place: Place) -> str:  # noqa: ARG002
         return "memcache://" + ",".join(server.address for server in self.servers)
+
+
 class SQSService:
     """One ElasticMQ; a queue for each kind of worker. It keeps no results."""
 
