@@ -118,7 +118,7 @@ class SQSService:
         self.server = SQSServer(directory)
         for kind in WORKER_KINDS:
             # A worker that is killed while it waits for a message takes the next one with it, for so long.
-            self.server.create(f"queue-{kind}", VisibilityTimeout="5")
+            self.server.create(f"queue-{kind}", VisibilityTimeout="12")
         self.stop = self.server.stop
 
     def environment(self) -> dict[str, str]:
