@@ -24,6 +24,7 @@ from harness.python_worker import PythonWorker
 from harness.rabbitmq_server import RabbitServer
 from harness.recorder import Recorder
 from harness.redis_server import RedisServer
+from harness.sqs_server import SQSServer, sqs_variables
 from seeds import FRESH_SEED
 
 # A Go worker that is asked to end waits for its blocking pop; a test that is over has no need of that.
@@ -71,6 +72,30 @@ def rabbit_server() -> Iterator[RabbitServer]:
 def vhost(rabbit_server: RabbitServer) -> str:  # noqa: ARG001
     """An empty vhost of ``rabbit_server``."""
     return SPARE_VHOSTS[next(_numbers)]
+
+
+@pytest.fixture(scope="session")
+def shared_sqs() -> Iterator[SQSServer]:
+    """The ElasticMQ of this pytest process; tests use ``sqs_server``, and queues of their own."""
+    with short_directory() as directory:
+        server = SQSServer(directory)
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def sqs_server(shared_sqs: SQSServer) -> Iterator[SQSServer]:
+    """An ElasticMQ, and an environment in which Go and Python take it for SQS."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in sqs_variables(shared_sqs).items():
+            patch.setenv(name, value)
+        yield shared_sqs
+
+
+@pytest.fixture
+def sqs_queue(sqs_server: SQSServer) -> str:
+    """A new standard queue of ``sqs_server``."""
+    return sqs_server.create(f"queue-{next(_numbers)}")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@
 ``gomachinery worker python_tasks:server`` serves them; ``harness.python_worker`` sets the variables, which are named
 as the Go worker's flags: ``GMPY_BROKER`` (the only one that is needed), ``GMPY_BACKEND``, ``GMPY_QUEUE``,
 ``GMPY_RESULTS_EXPIRE``, ``GMPY_DELAYED_POLL``, ``GMPY_DELAYED_KEY``, ``GMPY_RECORD_KEY``, ``GMPY_TAG``,
-``GMPY_ONLY``, ``GMPY_RECORDS``, ``GMPY_DELAYED_QUEUE``, ``GMPY_SEPARATOR``.
+``GMPY_ONLY``, ``GMPY_RECORDS``, ``GMPY_DELAYED_QUEUE``, ``GMPY_SEPARATOR``, ``GMPY_SQS_WAIT``,
+``GMPY_SQS_VISIBILITY``.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def _config() -> Config:
     """Settings that no variable gives stay unset, as command-line flags do."""
     expire = os.environ.get("GMPY_RESULTS_EXPIRE")
+    wait, visibility = os.environ.get("GMPY_SQS_WAIT"), os.environ.get("GMPY_SQS_VISIBILITY")
     return Config.of(
         broker=BROKER,
         result_backend=os.environ.get("GMPY_BACKEND", BROKER),
@@ -58,6 +60,8 @@ def _config() -> Config:
         redis__delayed_tasks_key=os.environ.get("GMPY_DELAYED_KEY"),
         amqp__delayed_queue=os.environ.get("GMPY_DELAYED_QUEUE"),
         multiple_broker_separator=os.environ.get("GMPY_SEPARATOR"),
+        sqs__receive_wait_time_seconds=int(wait) if wait else None,
+        sqs__receive_visibility_timeout=int(visibility) if visibility else None,
     )
 
 

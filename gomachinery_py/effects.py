@@ -113,6 +113,9 @@ class Port:
         """The same for asyncio. A client without asyncio is called on a thread."""
         return await asyncio.to_thread(self.send, requests)
 
+    def prepare(self) -> None:
+        """Do what takes a moment and needs no network, so that it does not count as the service's own time."""
+
     def close(self) -> None:
         """Close blocking connections; safe to call twice."""
 

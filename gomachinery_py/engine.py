@@ -122,6 +122,7 @@ class Engine:
         except WireError as error:
             await self._bury(delivery, f"cannot be decoded: {error}")
             return
+        self.broker.received(delivery, signature)
         task = self.tasks.get(signature.name)
         reason = reject_reason(signature, delivery.body, self._is_reserved, self.queues, is_ours=task is not None)
         if reason is None and task is not None and self.verify is not None:
@@ -267,7 +268,10 @@ class Engine:
         state = self.backend.next_state(signature.uuid, FAILURE, origin, error=text)
         callbacks = [with_error(callback, text) for callback in signature.on_error or ()]
         states = () if again else (*before, state)
-        held = await self._commit(delivery, states, callbacks, settle=True, task=signature)
+        stays = signature.stop_task_deletion_on_error and self.broker.is_sqs
+        held = await self._commit(delivery, states, callbacks, settle=not stays, task=signature)
+        if stays:
+            await self.broker.leave(delivery)
         if held and not again:
             self.observers.ended(signature, delivery.queue, "FAILURE")
             log.error("task %s (%s) failed: %s", brief(signature.uuid), brief(signature.name), brief(text))
@@ -282,7 +286,8 @@ class Engine:
         """
         if self.producer.fused:
             return origin.state == SUCCESS and _has_chord(signature)
-        return origin.state in (SUCCESS, FAILURE)
+        stays = signature.stop_task_deletion_on_error and self.broker.is_sqs
+        return origin.state == SUCCESS or (origin.state == FAILURE and not stays)
 
     async def _finish_again(self, delivery: Delivery, signature: Signature, origin: Origin) -> None:
         """A worker died after it had stored the outcome: the function does not run again, the rest does."""
@@ -448,6 +453,7 @@ class Engine:
                 if reason is None and not self.backend.reads_once:
                     await self.backend.origin(send.uuid)
                 if reason is None:
+                    self.broker.check_send(send)
                     await self.broker.check_queue(send.routing_key)
             except ServiceUnavailable:
                 raise

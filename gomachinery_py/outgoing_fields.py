@@ -118,8 +118,9 @@ class FieldChecks:
         ):
             name = getattr(self.signature, field)
             if most and len(name.encode()) > most:
+                service = "SQS" if limits.broker_is_sqs and field == "routing_key" else "RabbitMQ"
                 raise SignatureError(
-                    f"{self.where}: {field} {brief(name, 40)!r} is the name of a queue, which RabbitMQ limits to "
+                    f"{self.where}: {field} {brief(name, 40)!r} is the name of a queue, which {service} limits to "
                     f"{most} bytes"
                 )
         queue = self.signature.routing_key

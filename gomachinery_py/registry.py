@@ -18,6 +18,7 @@ from gomachinery_py.effects import Clock, Port
 from gomachinery_py.errors import ConfigError, MissingExtra
 from gomachinery_py.urls import (
     AMQPURL,
+    SQSURL,
     DynamoDBURL,
     EagerURL,
     MemcacheURL,
@@ -68,6 +69,7 @@ _ROWS: dict[type[Any], _Row] = {
     DynamoDBURL: _Row(
         "gomachinery_py.ports.dynamodb:open_port", None, "gomachinery_py.backends.dynamodb:DynamoDBBackend", "aws"
     ),
+    SQSURL: _Row("gomachinery_py.ports.sqs:open_port", "gomachinery_py.brokers.sqs:SQSBroker", None, "aws"),
     EagerURL: _Row(
         "gomachinery_py.ports.memory:open_port",
         "gomachinery_py.brokers.eager:EagerBroker",

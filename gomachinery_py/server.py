@@ -26,7 +26,7 @@ from gomachinery_py.registry import open_services
 from gomachinery_py.results import AsyncResult, ChainResult, ChordResult, GroupResult, blocking
 from gomachinery_py.signing import Signing
 from gomachinery_py.task import Options, Task
-from gomachinery_py.urls import keeps_results
+from gomachinery_py.urls import only_carries
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
 from gomachinery_py.worker import Worker
@@ -501,7 +501,7 @@ def _configuration(
             raise ConfigError("give a Config, or a broker URL with keyword settings, not both")
         return broker
     if result_backend is None:
-        if not keeps_results(broker):
+        if only_carries(broker):
             raise ConfigError('this broker keeps no results: give result_backend=, or result_backend="null"')
         result_backend = broker
     return Config.of(

@@ -41,7 +41,7 @@ __all__ = [
     "PubSubURL",
     "RedisURL",
     "ServiceURL",
-    "keeps_results",
+    "only_carries",
     "parse_backend",
     "parse_broker",
     "parse_lock",
@@ -180,6 +180,11 @@ def parse_broker(url: str, *, strict_sqs: bool = True) -> ServiceURL:
     if text.startswith("gcppubsub://"):
         return _pubsub(text)
     raise _unknown("broker", text, _BROKERS)
+
+
+def only_carries(url: str) -> bool:
+    """Whether a broker's URL is that of a service that keeps no results (SQS, Pub/Sub)."""
+    return _text(url).startswith(("https://", "http://", "gcppubsub://"))
 
 
 def parse_backend(url: str) -> ServiceURL:
@@ -349,11 +354,6 @@ def _mongodb(text: str) -> MongoDBURL:
     _, location = _split_credentials(text.partition("://")[2])
     path = location.partition("?")[0].partition("/")[2]
     return MongoDBURL(_unescape(path), SecretURL(text))
-
-
-def keeps_results(broker: str) -> bool:
-    """Whether a broker's URL can also name the result store, as it does when none is given."""
-    return not broker.startswith(("https://", "http://", "gcppubsub://"))
 
 
 def _pubsub(text: str) -> PubSubURL:

@@ -58,6 +58,7 @@ SUBJECTS = [
     Subject("pubsub", "redis"),
     # With Go on either side: test_dynamodb.py, since Go reads nothing but texts there.
     Subject("redis", "dynamodb", pairs=(("python", "python"),)),
+    Subject("sqs", "redis"),
 ]
 
 

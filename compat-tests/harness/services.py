@@ -17,6 +17,7 @@ from harness.memcached_server import MemcachedServer
 from harness.pubsub_server import PubSubServer
 from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
+from harness.sqs_server import SQSServer, sqs_variables
 
 __all__ = ["SERVICES", "WORKER_KINDS", "Place", "Service"]
 
@@ -155,10 +156,31 @@ class DynamoDBService:
         return URL
 
 
+class SQSService:
+    """One ElasticMQ; a queue for each kind of worker. It keeps no results."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = SQSServer(directory)
+        for kind in WORKER_KINDS:
+            # A worker that is killed while it waits for a message takes the next one with it, for so long.
+            self.server.create(f"queue-{kind}", VisibilityTimeout="12")
+        self.stop = self.server.stop
+
+    def environment(self) -> dict[str, str]:
+        return sqs_variables(self.server)
+
+    def place(self, worker: str) -> Place:
+        return Place(self.server.url, f"queue-{worker}")
+
+    def store(self, place: Place) -> str:
+        raise TypeError(f"{place.broker} keeps no results")
+
+
 SERVICES: dict[str, Callable[[Path], Service]] = {
     "redis": RedisService,
     "amqp": AMQPService,
     "dynamodb": DynamoDBService,
     "memcache": MemcacheService,
     "pubsub": PubSubService,
+    "sqs": SQSService,
 }

@@ -58,6 +58,10 @@ class Broker(ABC):
     routing_key_bytes = 0
     #: Seconds without a sign of life after which a worker counts as dead, where the broker keeps track of workers.
     lease = 30.0
+    #: Seconds that a fetch may wait although it was told to wait for less.
+    waits = 0.0
+    #: Messages may be taken before there is a free slot for them, since giving them back does no harm.
+    reads_ahead = True
     #: States are kept on the same server; set by whoever puts broker and result store together.
     sees_states = False
     #: Tasks run inside the send (Go: the eager broker).
@@ -72,6 +76,11 @@ class Broker(ABC):
     def configured(cls, port: Port, clock: Clock, config: Config, *, crash_safe: bool = True) -> Self:  # noqa: ARG003
         """A broker with the settings of a configuration; ``crash_safe=False`` is Go's at-most-once."""
         return cls(port, clock, config.default_queue)
+
+    @property
+    def beat_seconds(self) -> float:
+        """Seconds between two beats, at most, that keep what a worker holds; known after its first one."""
+        return float("inf")
 
     @property
     def own_queues(self) -> frozenset[str]:
@@ -139,6 +148,16 @@ class Broker(ABC):
     async def bury_body(self, queue: str, body: bytes, reason: str) -> None:
         """Keep bytes that were never delivered (a callback that may not be sent) among the dead letters."""
         raise NotImplementedError(f"{type(self).__name__} keeps no dead letters")
+
+    async def leave(self, delivery: Delivery) -> None:
+        """Done with, and not to be removed: a failed task that says so (``StopTaskDeletionOnError``; SQS only)."""
+        await self.settle(delivery)
+
+    def received(self, delivery: Delivery, signature: Signature) -> None:
+        """Fill in what a decoded task is to know of its message (SQS: the receipt handle)."""
+
+    def check_send(self, signature: Signature) -> None:
+        """Raise SignatureError for a task that this service can never take."""
 
     async def check_queue(self, queue: str) -> None:
         """Raise WrongKeyType when tasks cannot be pushed there, because it is something else than a queue."""

@@ -18,8 +18,9 @@ from gomachinery_py.cli.logs import set_up_logging
 from gomachinery_py.config import Config, merge
 from gomachinery_py.effects import run
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
+from gomachinery_py.secret import SecretURL
 from gomachinery_py.server import Server
-from gomachinery_py.urls import keeps_results
+from gomachinery_py.urls import only_carries
 
 __all__ = ["Settings", "connection_options", "load_app", "log_options"]
 
@@ -47,7 +48,7 @@ class Settings:
 
         Raises ServiceUnavailable within two seconds, ConfigError, MissingExtra, click.ClickException.
         """
-        server = self._configured(app, backend=backend)
+        server = self._configured(app, needs_results=backend)
         if server.broker.is_eager:
             raise ConfigError(
                 "the eager broker runs tasks inside the process that sends them, so there is nothing to see or do "
@@ -58,11 +59,13 @@ class Settings:
             checks[server.config.result_backend] = server.backend.check
         if broker:
             checks[server.config.broker] = server.broker.check
+        for port in (server.broker.port, server.backend.port):
+            port.prepare()
         for url, check in checks.items():
             _reach(check, str(url))
         return server
 
-    def _configured(self, app: Server | None, *, backend: bool) -> Server:
+    def _configured(self, app: Server | None, *, needs_results: bool) -> Server:
         flags = Config.of(broker=self.broker, result_backend=self.result_backend, default_queue=self.default_queue)
         file = Config.from_yaml(self.config_file, strict=self.strict) if self.config_file else None
         environment = Config.from_env()
@@ -72,12 +75,20 @@ class Settings:
             raise click.ClickException("no broker is given: use --broker, --config, or the environment variable BROKER")
         weaker = (file, app.config if app else None, environment)
         if "result_backend" not in given or (self.broker and not self.result_backend and _follows_broker(*weaker)):
-            # Who only looks at queues needs no result store.
-            config.result_backend = config.broker if backend or keeps_results(config.broker) else "null"
+            config.result_backend = _of_broker(config.broker, needs_results=needs_results)
         if app is None:
             return Server(config)
         app.configure(config)
         return app
+
+
+def _of_broker(broker: str, *, needs_results: bool) -> str:
+    """The result store of whoever names none. Raises ConfigError where the broker cannot be it."""
+    if not only_carries(broker):
+        return broker
+    if needs_results:
+        raise ConfigError('this broker keeps no results: give --result-backend URL, or "null" to keep none')
+    return SecretURL("null")
 
 
 def _follows_broker(*layers: Config | None) -> bool:

@@ -96,7 +96,7 @@ class Intake:
     @property
     def consuming(self) -> bool:
         """Whether the broker has answered lately, and nobody has forbidden to take anything."""
-        late = time.monotonic() - self._answered > self._wait + _LATE_SECONDS
+        late = time.monotonic() - self._answered > max(self._wait, self._broker.waits) + _LATE_SECONDS
         return self.thread.is_alive() and not (self._failing or late or self._stopping.is_set())
 
     def start(self) -> None:

@@ -138,7 +138,8 @@ class Worker:
         for queue in self.queues:
             run(self._broker.beat(queue, self.name))
         settings = self._settings
-        prefetch = settings.prefetch if settings.prefetch is not None else 4 * self.concurrency
+        ahead = 4 if self._broker.reads_ahead else 1
+        prefetch = settings.prefetch if settings.prefetch is not None else ahead * self.concurrency
         room = Room(self.concurrency, prefetch)
         pump = self._pump = Pump(self._engine.process, self._broker, self._clock, room, self.name)
         self._pump_thread = threading.Thread(target=self._drive, args=(pump,), name=f"{self.name}-pump", daemon=True)
@@ -149,7 +150,7 @@ class Worker:
         ]
         self._engine.on_seen = self._seen
         self._chores = [
-            heartbeat(self._broker, self.queues, self.name, settings.heartbeat),
+            heartbeat(self._broker, self.queues, self.name, min(settings.heartbeat, self._broker.beat_seconds)),
             recovery(self._broker, self.queues, self.name, settings.recovery),
             mover(self._broker, self.name, settings.delayed_poll),
         ]

@@ -37,13 +37,14 @@ type Options struct {
 	DelayedQueue  string
 	Separator     string
 	Trace         bool
+	SQS           SQS
 }
 
 // Flags declares the options on a flag set.
 func (o *Options) Flags(set *flag.FlagSet) {
 	set.StringVar(&o.Version, "version", V2, "Machinery's major version: v1 or v2")
 	set.StringVar(&o.Client, "client", Redigo, "Machinery's Redis client: redigo (New) or goredis (NewGR)")
-	set.StringVar(&o.Broker, "broker", "", "broker URL (redis://…, rediss://…, redis+socket://…, amqp://…, gcppubsub://…)")
+	set.StringVar(&o.Broker, "broker", "", "broker URL (redis://…, rediss://…, redis+socket://…, amqp://…, gcppubsub://…, http(s)://… for SQS)")
 	set.StringVar(&o.Backend, "backend", "", "result backend URL (default: the broker's)")
 	set.StringVar(&o.Queue, "queue", "machinery_tasks", "default queue")
 	set.IntVar(&o.ResultsExpire, "results-expire", 0, "results_expire_in, seconds (0: Machinery's default)")
@@ -55,6 +56,7 @@ func (o *Options) Flags(set *flag.FlagSet) {
 	set.StringVar(&o.DelayedQueue, "delayed-queue", "", "amqp.delayed_queue")
 	set.StringVar(&o.Separator, "separator", "", "multiple_broker_separator")
 	set.BoolVar(&o.Trace, "trace", false, "trace by OpenTelemetry's bridge to OpenTracing")
+	o.SQS.flags(set)
 	set.StringVar(&o.TLSCA, "tls-ca", "", "PEM file of the authority to trust; switches TLS on")
 }
 

@@ -14,6 +14,10 @@ func (o *Options) ConfigV1() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	queueService, err := o.sqsV1()
+	if err != nil {
+		return nil, err
+	}
 	return &config.Config{
 		Broker:          o.Broker,
 		DefaultQueue:    o.Queue,
@@ -43,6 +47,7 @@ func (o *Options) ConfigV1() (*config.Config, error) {
 			DelayedQueue:  o.DelayedQueue,
 		},
 		DynamoDB: o.dynamoDBV1(),
+		SQS:      queueService,
 	}, nil
 }
 

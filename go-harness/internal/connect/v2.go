@@ -9,6 +9,7 @@ import (
 	amqpbroker "github.com/RichardKnop/machinery/v2/brokers/amqp"
 	brokers "github.com/RichardKnop/machinery/v2/brokers/iface"
 	redisbroker "github.com/RichardKnop/machinery/v2/brokers/redis"
+	sqsbroker "github.com/RichardKnop/machinery/v2/brokers/sqs"
 	"github.com/RichardKnop/machinery/v2/config"
 	eagerlock "github.com/RichardKnop/machinery/v2/locks/eager"
 )
@@ -65,6 +66,10 @@ func (o *Options) brokerV2(cnf *config.Config) (brokers.Broker, error) {
 	}
 	if isPubSub(o.Broker) {
 		return pubSubBrokerV2(cnf, o.Broker)
+	}
+	if isSQS(o.Broker) {
+		cnf.SQS = o.SQS.configV2()
+		return sqsbroker.New(cnf)
 	}
 	address, err := ParseRedis(o.Broker)
 	if err != nil {
