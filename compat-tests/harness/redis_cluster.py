@@ -67,8 +67,8 @@ class RedisCluster:
 
     def node(self, port: int) -> Any:
         """A client of one node, for the caller to close."""
-        options = {"ssl": True, "ssl_ca_certs": str(self.ca_file)} if self.ca_file else {}
-        return redis.Redis("127.0.0.1", port, password=self.password or None, **options)  # type: ignore[arg-type]
+        options: Any = {"ssl": True, "ssl_ca_certs": str(self.ca_file)} if self.ca_file else {}
+        return redis.Redis("127.0.0.1", port, password=self.password or None, **options)
 
     def _answers(self, port: int) -> bool:
         try:
@@ -93,17 +93,21 @@ class RedisCluster:
             text = info.decode() if isinstance(info, bytes) else str(info)
         return "cluster_state:ok" in text or ("cluster_state" in text and "'ok'" in text)
 
+    def connect(self, db: int = 0) -> Any:
+        """A new client of the whole cluster, for the caller to close; replies are bytes."""
+        assert db == 0
+        options: Any = {"ssl": True, "ssl_ca_certs": str(self.ca_file)} if self.ca_file else {}
+        alive = [port for port in self.ports if self._processes[port].alive]
+        return redis.RedisCluster("127.0.0.1", alive[0], password=self.password or None, **options)
+
     @property
     def client(self) -> Any:
-        """A client of the whole cluster; replies are bytes."""
+        """One client (``redis.RedisCluster``), kept until the cluster is stopped."""
         if self._client is None:
-            options = {"ssl": True, "ssl_ca_certs": str(self.ca_file)} if self.ca_file else {}
-            self._client = redis.RedisCluster(
-                "127.0.0.1", self.ports[0], password=self.password or None, **options  # type: ignore[arg-type]
-            )
+            self._client = self.connect()
         return self._client
 
-    def url(self, count: int = 3) -> str:
+    def url(self, db: int = 0, *, count: int = 3) -> str:  # noqa: ARG002
         """Several nodes as Machinery reads them."""
         scheme = "rediss" if self.ca_file else "redis"
         password = f"{self.password}@" if self.password else ""

@@ -89,5 +89,8 @@ class RedisClusterBroker(RedisBroker):
     def _dead_letter(self, member: bytes, reason: str) -> Command:
         queue = self.default_queue
         return lua.script(
-            lua.BURY, [names.dead_key(queue), names.dead_reasons_key(queue)], member, brief(f"delayed task: {reason}", 300)
+            lua.BURY,
+            [names.dead_key(queue), names.dead_reasons_key(queue)],
+            member,
+            brief(f"delayed task: {reason}", 300),
         )

@@ -368,5 +368,3 @@ def open_port(url: RedisURL, config: Config) -> RedisClusterPort:
     # A cluster has no other database; Go ignores the URL's as well.
     url = replace(url, db=0)
     return RedisClusterPort(str(url.url), [target_of(url, config, address) for address in url.hosts])
-
-

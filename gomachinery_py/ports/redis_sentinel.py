@@ -22,12 +22,19 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from gomachinery_py.config import Config
+from gomachinery_py.config_sections import plain
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
 from gomachinery_py.ports.redis import Pipeline, RedisPort, RedisTarget, is_fresh, target_of
 from gomachinery_py.ports.redis_tls import AsyncTLSConnection
 from gomachinery_py.urls import Address, RedisURL
 
 __all__ = ["RedisSentinelPort", "open_port"]
+
+
+# redis-py leaves these without annotations.
+_SENTINEL: Any = Sentinel
+_ASYNC_SENTINEL: Any = AsyncSentinel
+_ASYNC_POOL: Any = AsyncSentinelConnectionPool
 
 
 class _ManagedTLS(AsyncSentinelManagedConnection, AsyncTLSConnection):
@@ -52,7 +59,7 @@ class RedisSentinelPort(RedisPort):
             self.close()
 
     def _new_connection(self) -> Any:
-        manager = Sentinel(self._sentinels, sentinel_kwargs=self._sentinel_options(redis))
+        manager: Any = _SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis))
         try:
             address = manager.discover_master(self._master_name)
         finally:
@@ -84,15 +91,22 @@ class RedisSentinelPort(RedisPort):
         if pool is None:
             options = self._options()
             del options["host"], options["port"]
-            pool = AsyncSentinelConnectionPool(
+            pool = _ASYNC_POOL(
                 self._master_name,
-                AsyncSentinel(self._sentinels, sentinel_kwargs=self._sentinel_options(redis.asyncio)),
+                _ASYNC_SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis.asyncio)),
                 connection_class=_ManagedTLS if self.target.tls else AsyncSentinelManagedConnection,
                 retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
                 **options,
             )
             self._async_pools[loop] = pool
         return pool
+
+    async def aclose(self) -> None:
+        pool: Any = self._async_pools.get(asyncio.get_running_loop())
+        await super().aclose()
+        if pool is not None:
+            for client in pool.sentinel_manager.sentinels:
+                await client.aclose()
 
     def _sentinel_options(self, library: Any) -> dict[str, Any]:
         target = self.target
@@ -120,9 +134,7 @@ class RedisSentinelPort(RedisPort):
         text = str(error)
         if isinstance(error, (MasterNotFoundError, AsyncMasterNotFoundError)):
             if "NOAUTH" in text or "Authentication" in text or "WRONGPASS" in text or "AUTH" in text:
-                return ServiceUnavailable(
-                    f"the sentinels at {where} refused the login: check redis.sentinel_password"
-                )
+                return ServiceUnavailable(f"the sentinels at {where} refused the login: check redis.sentinel_password")
             why = "" if " : " not in text else f" ({text.partition(' : ')[2]})"
             return ServiceUnavailable(
                 f"no sentinel at {where} knows a master {name!r}: check redis.master_name, and that they run{why}"
@@ -140,5 +152,5 @@ def open_port(url: RedisURL, config: Config) -> RedisSentinelPort:
     if not url.hosts:
         raise ConfigError(f"{url.url}: sentinels are reached by host:port, not by a unix socket")
     return RedisSentinelPort(
-        target_of(url, config, url.hosts[0]), url.hosts, settings.master_name, settings.sentinel_password.reveal()
+        target_of(url, config, url.hosts[0]), url.hosts, settings.master_name, plain(settings.sentinel_password)
     )

@@ -36,6 +36,8 @@ type Options struct {
 	Prefetch      int
 	DelayedQueue  string
 	Separator     string
+	Cluster       bool
+	MasterName    string
 }
 
 // Flags declares the options on a flag set.
@@ -53,6 +55,8 @@ func (o *Options) Flags(set *flag.FlagSet) {
 	set.IntVar(&o.Prefetch, "prefetch", 3, "amqp.prefetch_count")
 	set.StringVar(&o.DelayedQueue, "delayed-queue", "", "amqp.delayed_queue")
 	set.StringVar(&o.Separator, "separator", "", "multiple_broker_separator")
+	set.BoolVar(&o.Cluster, "cluster", false, "redis.cluster_mode (v1) or cluster_enabled (v2)")
+	set.StringVar(&o.MasterName, "master-name", "", "redis.master_name: the broker's hosts are sentinels")
 	set.StringVar(&o.TLSCA, "tls-ca", "", "PEM file of the authority to trust; switches TLS on")
 }
 

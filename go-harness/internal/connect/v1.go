@@ -34,6 +34,8 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 			NormalTasksPollPeriod:  o.NormalPoll,
 			DelayedTasksPollPeriod: o.DelayedPoll,
 			DelayedTasksKey:        o.DelayedKey,
+			MasterName:             o.MasterName,
+			ClusterMode:            o.Cluster,
 		},
 		AMQP: &config.AMQPConfig{
 			Exchange:      amqpExchange,
@@ -43,7 +45,7 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 			DelayedQueue:  o.DelayedQueue,
 		},
 	}
-	if o.Client == Redigo || isAMQP(o.Broker) {
+	if o.Client == Redigo || isAMQP(o.Broker) || o.severalRedis(o.Broker) {
 		return machinery.NewServer(cnf)
 	}
 	// v1 reaches NewGR by URL only for several hosts or a cluster, so the single server is wired by hand.

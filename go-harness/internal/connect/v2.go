@@ -37,6 +37,8 @@ func (o *Options) ServerV2() (*machinery.Server, error) {
 			NormalTasksPollPeriod:  o.NormalPoll,
 			DelayedTasksPollPeriod: o.DelayedPoll,
 			DelayedTasksKey:        o.DelayedKey,
+			MasterName:             o.MasterName,
+			ClusterEnabled:         o.Cluster,
 		},
 		AMQP: &config.AMQPConfig{
 			Exchange:      amqpExchange,
@@ -61,6 +63,9 @@ func (o *Options) brokerV2(cnf *config.Config) (brokers.Broker, error) {
 	if isAMQP(o.Broker) {
 		return amqpbroker.New(cnf), nil
 	}
+	if o.severalRedis(o.Broker) {
+		return redisbroker.NewGR(cnf, redisHosts(o.Broker), 0), nil
+	}
 	address, err := ParseRedis(o.Broker)
 	if err != nil {
 		return nil, err
@@ -74,6 +79,9 @@ func (o *Options) brokerV2(cnf *config.Config) (brokers.Broker, error) {
 func (o *Options) backendV2(cnf *config.Config) (backends.Backend, error) {
 	if isAMQP(o.Backend) {
 		return amqpbackend.New(cnf), nil
+	}
+	if o.severalRedis(o.Backend) {
+		return redisbackend.NewGR(cnf, redisHosts(o.Backend), 0), nil
 	}
 	address, err := ParseRedis(o.Backend)
 	if err != nil {
