@@ -156,7 +156,7 @@ def test_delayed_tasks_of_a_dead_mover(fleet: Fleet) -> None:
     """What a mover claimed and never pushed is moved once its claim is over; what it pushed is not moved twice."""
     with make_server(fleet.redis.url(), default_queue="moved", redis__delayed_tasks_key="delayed:moved") as server:
         client, broker = fleet.redis.client, server.broker
-        bodies = [broker.encoded(server.tasks["count"].signature(number)) for number in range(3)]
+        bodies = [_encoded(server, number, "moved") for number in range(3)]
         client.zadd("delayed:moved", {bodies[0]: 1})
         client.zadd("{delayed:moved}:gmpy:moving", {bodies[1]: 1, bodies[2]: 9e15})
 
@@ -171,9 +171,7 @@ def test_delayed_task_for_a_key_that_is_no_queue(fleet: Fleet) -> None:
     with make_server(fleet.redis.url(), default_queue="wrong", redis__delayed_tasks_key="delayed:wrong") as server:
         client, broker = fleet.redis.client, server.broker
         client.set("a text", "x")
-        lost = server.tasks["count"].signature(1)
-        lost.routing_key = "a text"
-        members = [broker.encoded(lost), b"no json", broker.encoded(server.tasks["count"].signature(2))]
+        members = [_encoded(server, 1, "a text"), b"no json", _encoded(server, 2, "wrong")]
         client.zadd("delayed:wrong", dict.fromkeys(members, 1))
 
         assert run(broker.move_due()) == 3
@@ -236,6 +234,12 @@ def _refusal(url: str, **settings: Any) -> str:
     assert "\n" not in text
     assert "falsch" not in text
     return text
+
+
+def _encoded(server: Server, number: int, queue: str) -> bytes:
+    task = server.tasks["count"].signature(number)
+    task.routing_key = queue
+    return server.broker.encoded(task)
 
 
 def _move_slot(several: RedisCluster, key: str) -> None:

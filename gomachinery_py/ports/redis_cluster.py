@@ -139,6 +139,7 @@ class RedisClusterPort(Port):
         for _ in range(_REDIRECTIONS):
             slots = self._slots
             if slots is None:
+                asked = self._question()
                 for node in self._known_nodes():
                     asked = self._question()
                     self._node(node).exchange(asked, asked.packed())
@@ -164,6 +165,7 @@ class RedisClusterPort(Port):
         for _ in range(_REDIRECTIONS):
             slots = self._slots
             if slots is None:
+                asked = self._question()
                 for node in self._known_nodes():
                     asked = self._question()
                     await self._node(node).aexchange(asked, asked.packed())

@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnectionPool
@@ -95,7 +96,7 @@ class RedisSentinelPort(RedisPort):
                 self._master_name,
                 _ASYNC_SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis.asyncio)),
                 connection_class=_ManagedTLS if self.target.tls else AsyncSentinelManagedConnection,
-                retry=redis.asyncio.retry.Retry(NoBackoff(), 0),
+                retry=AsyncRetry(NoBackoff(), 0),
                 **options,
             )
             self._async_pools[loop] = pool
@@ -116,7 +117,7 @@ class RedisSentinelPort(RedisPort):
             "driver_info": None,
             "socket_timeout": target.read_timeout or None,
             "socket_connect_timeout": target.connect_timeout or None,
-            "retry": Retry(NoBackoff(), 0) if library is redis else redis.asyncio.retry.Retry(NoBackoff(), 0),
+            "retry": Retry(NoBackoff(), 0) if library is redis else AsyncRetry(NoBackoff(), 0),
         }
         if target.tls:
             options |= {
