@@ -4,7 +4,7 @@
 as the Go worker's flags: ``GMPY_BROKER`` (the only one that is needed), ``GMPY_BACKEND``, ``GMPY_QUEUE``,
 ``GMPY_RESULTS_EXPIRE``, ``GMPY_DELAYED_POLL``, ``GMPY_DELAYED_KEY``, ``GMPY_RECORD_KEY``, ``GMPY_TAG``,
 ``GMPY_ONLY``, ``GMPY_RECORDS``, ``GMPY_DELAYED_QUEUE``, ``GMPY_SEPARATOR``, ``GMPY_SQS_WAIT``,
-``GMPY_SQS_VISIBILITY``.
+``GMPY_SQS_VISIBILITY``, ``GMPY_CLUSTER``, ``GMPY_MASTER_NAME``, ``GMPY_SENTINEL_PASSWORD``.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ def _config() -> Config:
         results_expire_in=int(expire) if expire else None,
         redis__delayed_tasks_poll_period=int(os.environ.get("GMPY_DELAYED_POLL", "20")),
         redis__delayed_tasks_key=os.environ.get("GMPY_DELAYED_KEY"),
+        redis__cluster_mode=True if os.environ.get("GMPY_CLUSTER") else None,
+        redis__master_name=os.environ.get("GMPY_MASTER_NAME"),
+        redis__sentinel_password=os.environ.get("GMPY_SENTINEL_PASSWORD"),
         amqp__delayed_queue=os.environ.get("GMPY_DELAYED_QUEUE"),
         multiple_broker_separator=os.environ.get("GMPY_SEPARATOR"),
         sqs__receive_wait_time_seconds=int(wait) if wait else None,

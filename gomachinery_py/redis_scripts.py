@@ -16,16 +16,20 @@ from gomachinery_py.effects import Command
 
 __all__ = [
     "BEAT",
+    "BURY",
     "CHANGED",
+    "CLAIM_DUE",
     "DONE",
     "DUE",
     "FETCH",
     "FOREIGN",
     "LOCKED",
+    "MOVED",
     "MOVE_DUE",
     "NOT_HELD",
     "READ",
     "RECOVER",
+    "RELEASE",
     "RETIRE",
     "SCRIPTS",
     "STALE",
@@ -245,7 +249,59 @@ end
 return moved
 """
 
-SCRIPTS: Final = (_TRANSACTIONS, READ, FETCH, BEAT, STALE, RECOVER, RETIRE, DUE, MOVE_DUE)
+CLAIM_DUE: Final = """\
+-- For a cluster. What is due, and what another mover claimed and never pushed, is claimed until now + ARGV[3] us.
+-- KEYS: delayed, moving   ARGV: how many, how many bytes, us.   Reply: the claim, then the members.
+local now = redis.call('TIME')
+local us = string.format('%d%06d', tonumber(now[1]), tonumber(now[2]))
+local claim = string.format('%.0f', tonumber(us) + tonumber(ARGV[3]))
+local due, bytes = {claim}, 0
+local function take(key, limit)
+  while #due <= tonumber(ARGV[1]) and bytes < tonumber(ARGV[2]) do
+    local members = redis.call('ZRANGEBYSCORE', key, 0, limit, 'LIMIT', 0, 8)
+    for i, member in ipairs(members) do
+      due[#due + 1] = member
+      bytes = bytes + #member
+      redis.call('ZADD', KEYS[2], claim, member)
+      if key == KEYS[1] then redis.call('ZREM', key, member) end
+    end
+    if #members < 8 then break end
+  end
+end
+take(KEYS[2], us)
+take(KEYS[1], us .. '000')
+if #due == 1 then return {} end
+return due
+"""
+
+MOVED: Final = """\
+-- Forgets what was pushed, unless somebody else has claimed it since.
+-- KEYS: moving   ARGV: claim, member...
+local moved = 0
+for i = 2, #ARGV do
+  local claim = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if claim and tonumber(claim) == tonumber(ARGV[1]) then moved = moved + redis.call('ZREM', KEYS[1], ARGV[i]) end
+end
+return moved
+"""
+
+BURY: Final = """\
+-- KEYS: dead, reasons   ARGV: body, reason
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[2], redis.sha1hex(ARGV[1]), ARGV[2])
+return 1
+"""
+
+RELEASE: Final = """\
+-- KEYS: lock   ARGV: the value that it was taken with   (Go: redsync's deleteScript)
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+SCRIPTS: Final = (
+    *(_TRANSACTIONS, READ, FETCH, BEAT, STALE, RECOVER, RETIRE, DUE, MOVE_DUE),
+    *(CLAIM_DUE, MOVED, BURY, RELEASE),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,16 @@ _ROWS: dict[type[Any], _Row] = {
 }
 
 
+# What Go's NewUniversalClient decides by the same settings.
+_REDIS_CLUSTER = _Row(
+    "gomachinery_py.ports.redis_cluster:open_port",
+    "gomachinery_py.brokers.redis_cluster:RedisClusterBroker",
+    "gomachinery_py.backends.redis_cluster:RedisClusterBackend",
+    "redis",
+)
+_REDIS_SENTINEL = replace(_ROWS[RedisURL], port="gomachinery_py.ports.redis_sentinel:open_port")
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """A broker and a result store, ready to be used; nothing has been connected yet."""
@@ -101,7 +111,7 @@ def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> S
     separator = config.multiple_broker_separator
     broker_url = _several(config.broker, separator, lambda url: parse_broker(url, strict_sqs=strict_sqs))
     backend_url = _several(config.result_backend, separator, parse_backend)
-    broker_row, backend_row = _row(broker_url), _row(backend_url)
+    broker_row, backend_row = _row(broker_url, config), _row(backend_url, config)
     if broker_row.broker is None:
         raise ConfigError(f"broker {config.broker} can only keep results; name a broker that carries tasks")
     if backend_row.backend is None:
@@ -127,7 +137,12 @@ def _several(setting: str, separator: str, parse: Callable[[str], ServiceURL]) -
     return replace(first, more=tuple(url for url in more if isinstance(url, AMQPURL)))
 
 
-def _row(url: ServiceURL) -> _Row:
+def _row(url: ServiceURL, config: Config) -> _Row:
+    if isinstance(url, RedisURL):
+        if config.redis.is_cluster or (len(url.hosts) > 1 and not config.redis.master_name):
+            return _REDIS_CLUSTER
+        if config.redis.master_name:
+            return _REDIS_SENTINEL
     row = _ROWS.get(type(url))
     if row is None:
         raise ConfigError(f"{url.url}: this service is known, but not built in")

@@ -63,11 +63,13 @@ class Pair:
 class Fleet:
     """A context manager; processes start when they are first asked for, and end with it.
 
-    Kinds are ``python`` (as a producer also ``python-async``) and ``go-<version>-<client>``.
+    Kinds are ``python`` (as a producer also ``python-async``) and ``go-<version>-<client>``; ``settings`` are further
+    flags for all of them.
     """
 
-    def __init__(self, redis: RedisServer, directory: Path) -> None:
+    def __init__(self, redis: RedisServer, directory: Path, **settings: str) -> None:
         self.redis = redis
+        self._settings = settings
         self._directory = directory
         self._stack = ExitStack()
         self._workers: dict[str, Worker] = {}
@@ -89,7 +91,8 @@ class Fleet:
 
     def start_worker(self, kind: str, stack: ExitStack, **settings: str | int) -> Worker:
         """Another worker of a kind, killed at the end of ``stack``; ``settings`` are what both kinds take."""
-        both: dict[str, str | int] = {"queue": kind, "delayed_key": f"delayed:{kind}", **settings}
+        both: dict[str, str | int] = {"queue": kind, "delayed_key": f"delayed:{kind}"}
+        both |= {**self._settings, **settings}
         started: Worker
         if kind == "python":
             started = PythonWorker(self.redis, self._directory, **both)  # type: ignore[arg-type]
@@ -110,10 +113,11 @@ class Fleet:
         delayed_key = f"delayed:{queue}"
         if kind.startswith("python"):
             face = PythonProducer if kind == "python" else AsyncPythonProducer
-            producer = face(self.redis.url(), queue, delayed_key)
+            producer = face(self.redis.url(), queue, delayed_key, self._settings.get("master_name", ""))
             self._stack.callback(producer.close)
             return producer
         _, version, client = kind.split("-")
-        started = GoProducer(self.redis, self._directory, version, client, queue=queue, delayed_key=delayed_key)
+        settings = {"queue": queue, "delayed_key": delayed_key, **self._settings}
+        started = GoProducer(self.redis, self._directory, version, client, **settings)
         self._stack.callback(started.kill)
         return started

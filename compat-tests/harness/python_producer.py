@@ -25,11 +25,16 @@ class PythonProducer:
         broker: URL of the Redis server.
         queue: default queue.
         delayed_key: Machinery's ``delayed_tasks_key``.
+        master_name: the broker's hosts are sentinels that know this name.
     """
 
-    def __init__(self, broker: str, queue: str, delayed_key: str) -> None:
+    def __init__(self, broker: str, queue: str, delayed_key: str, master_name: str = "") -> None:
         config = Config.of(
-            broker=broker, result_backend=broker, default_queue=queue, redis__delayed_tasks_key=delayed_key
+            broker=broker,
+            result_backend=broker,
+            default_queue=queue,
+            redis__delayed_tasks_key=delayed_key,
+            redis__master_name=master_name,
         )
         self.server = Server(config)
         self._workflows: dict[str, Any] = {}
@@ -106,8 +111,8 @@ class PythonProducer:
 class AsyncPythonProducer(PythonProducer):
     """The same by way of ``asend_task``, ``aget`` and the like, on one event loop."""
 
-    def __init__(self, broker: str, queue: str, delayed_key: str) -> None:
-        super().__init__(broker, queue, delayed_key)
+    def __init__(self, broker: str, queue: str, delayed_key: str, master_name: str = "") -> None:
+        super().__init__(broker, queue, delayed_key, master_name)
         self._runner = asyncio.Runner()
 
     def close(self) -> None:

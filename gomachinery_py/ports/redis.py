@@ -13,7 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 import redis.asyncio
@@ -27,12 +27,12 @@ from redis.retry import Retry
 
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Port, Request
-from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable
+from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.ports.redis_batch import Batch
 from gomachinery_py.ports.redis_tls import AsyncTLSConnection, TLSConnection
-from gomachinery_py.urls import RedisURL
+from gomachinery_py.urls import Address, RedisURL
 
-__all__ = ["RedisPort", "RedisTarget", "open_port"]
+__all__ = ["Pipeline", "RedisPort", "RedisTarget", "is_fresh", "open_port", "target_of"]
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,22 @@ class RedisTarget:
     max_connections: int = 1000
 
 
+class Pipeline(Protocol):
+    """Commands on their way over one connection: :class:`Batch`, or a cluster node's share of several."""
+
+    replies: list[Any]
+    broken: ServiceUnavailable | None
+
+    @property
+    def commands(self) -> Sequence[tuple[Any, ...]]:
+        """What is sent, one reply each."""
+        ...
+
+    def unknown_scripts(self) -> list[tuple[int, bytes]]:
+        """Where the server did not know a script, and what sends it whole."""
+        ...
+
+
 class RedisPort(Port):
     """One Redis server. Blocking connections are shared by threads; each event loop has its own pool."""
 
@@ -90,13 +106,19 @@ class RedisPort(Port):
             if len(requests) == 1:
                 return [ServiceError(f"Redis: {error}")]
             return [answer for request in requests for answer in self.send([request])]
+        self.exchange(batch, packed)
+        return batch.results()
+
+    def exchange(self, batch: Pipeline, packed: bytes) -> None:
+        """Send a pipeline and fill in its replies, or say why it ended early."""
         if self._pid != os.getpid():
             self._idle, self._pid = [], os.getpid()
         idle = self._idle
         try:
             connection = self._connected(idle)
         except (RedisError, OSError) as error:
-            return batch.failed(self._unavailable(error))
+            batch.broken = self.unavailable(error)
+            return
         try:
             connection.send_packed_command([packed], check_health=False)
             for at in range(len(batch.commands)):
@@ -106,7 +128,7 @@ class RedisPort(Port):
                 batch.replies[at] = _reply(connection.read_response)
         except (RedisError, OSError) as error:
             connection.disconnect()
-            batch.broken = self._unavailable(error)
+            batch.broken = self.unavailable(error)
         except BaseException:
             connection.disconnect()
             raise
@@ -114,7 +136,6 @@ class RedisPort(Port):
             idle.append((connection, time.monotonic()))
         else:
             connection.disconnect()
-        return batch.results()
 
     def _connected(self, idle: list[tuple[Any, float]]) -> Any:
         """A connection that works as far as can be told; one that the server has closed is opened again."""
@@ -124,7 +145,7 @@ class RedisPort(Port):
             connection = self._new_connection()
             connection.connect()
             return connection
-        if connection.is_connected and time.monotonic() - since < _FRESH_SECONDS:
+        if connection.is_connected and is_fresh(since):
             return connection
         try:
             # Nothing was asked, so anything to read is the end of the connection.
@@ -156,20 +177,23 @@ class RedisPort(Port):
 
     async def asend(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
         batch = Batch(requests, self.observer)
+        try:
+            packed = batch.packed()
+        except _NOT_ENCODABLE as error:
+            if len(requests) == 1:
+                return [ServiceError(f"Redis: {error}")]
+            return [answer for request in requests for answer in await self.asend([request])]
+        await self.aexchange(batch, packed)
+        return batch.results()
+
+    async def aexchange(self, batch: Pipeline, packed: bytes) -> None:
+        """:meth:`exchange` for asyncio."""
         pool: Any = self._async_pool()
         try:
             connection = await pool.get_connection()
         except (RedisError, OSError) as error:
-            return batch.failed(self._unavailable(error))
-        try:
-            packed = batch.packed()
-        except _NOT_ENCODABLE as error:
-            await pool.release(connection)
-            return (
-                [ServiceError(f"Redis: {error}")]
-                if len(requests) == 1
-                else [answer for request in requests for answer in await self.asend([request])]
-            )
+            batch.broken = self.unavailable(error)
+            return
         try:
             await connection.send_packed_command([packed], check_health=False)
             for at in range(len(batch.commands)):
@@ -179,13 +203,12 @@ class RedisPort(Port):
                 batch.replies[at] = await _areply(connection.read_response)
         except (RedisError, OSError) as error:
             await connection.disconnect()
-            batch.broken = self._unavailable(error)
+            batch.broken = self.unavailable(error)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
         finally:
             await pool.release(connection)
-        return batch.results()
 
     def _async_pool(self) -> redis.asyncio.ConnectionPool:
         loop = asyncio.get_running_loop()
@@ -242,7 +265,8 @@ class RedisPort(Port):
             }
         return options
 
-    def _unavailable(self, error: BaseException) -> ServiceUnavailable:
+    def unavailable(self, error: BaseException) -> ServiceUnavailable:
+        """What a failed connection means to people; no password in it."""
         where = self.target.label
         if isinstance(error, AuthenticationError) or "WRONGPASS" in str(error) or "NOAUTH" in str(error):
             return ServiceUnavailable(f"Redis at {where} refused the login: check user and password in its URL")
@@ -254,34 +278,39 @@ class RedisPort(Port):
 
 def open_port(url: RedisURL, config: Config) -> RedisPort:
     """A port to the server of a URL; nothing is connected yet."""
+    return RedisPort(target_of(url, config, url.hosts[0] if url.hosts else None))
+
+
+def target_of(url: RedisURL, config: Config, address: Address | None) -> RedisTarget:
+    """How to reach one server of a URL (a unix socket without an address), with a configuration's settings."""
     settings = config.redis
-    if len(url.hosts) > 1 or settings.is_cluster or settings.master_name:
-        raise ConfigError(f"{url.url}: several Redis hosts, cluster and sentinel are not built in yet")
-    address = url.hosts[0] if url.hosts else None
     if url.password and not url.tls and address is not None and address.host not in _LOCAL_HOSTS:
         log.warning("%s sends its password in plain text to %s; use rediss:// where you can", url.url, address)
     tls = config.tlsconfig
-    return RedisPort(
-        RedisTarget(
-            label=str(url.url),
-            host=address.host if address else "",
-            port=address.port if address else 0,
-            db=url.db,
-            username=url.username or None,
-            password=url.password.reveal() or None,
-            unix_socket=url.socket or None,
-            tls=url.tls,
-            tls_ca=(tls.ca_file or None) if tls else None,
-            tls_certificate=(tls.cert_file or None) if tls else None,
-            tls_key=(tls.key_file or None) if tls else None,
-            tls_verify=not (tls and tls.insecureskipverify),
-            tls_server_name=tls.servername if tls else "",
-            client_name=settings.client_name or None,
-            connect_timeout=settings.connect_timeout,
-            read_timeout=settings.read_timeout,
-            max_connections=settings.max_active or _MAX_CONNECTIONS,
-        )
+    return RedisTarget(
+        label=str(url.url),
+        host=address.host if address else "",
+        port=address.port if address else 0,
+        db=url.db,
+        username=url.username or None,
+        password=url.password.reveal() or None,
+        unix_socket=url.socket or None,
+        tls=url.tls,
+        tls_ca=(tls.ca_file or None) if tls else None,
+        tls_certificate=(tls.cert_file or None) if tls else None,
+        tls_key=(tls.key_file or None) if tls else None,
+        tls_verify=not (tls and tls.insecureskipverify),
+        tls_server_name=tls.servername if tls else "",
+        client_name=settings.client_name or None,
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        max_connections=settings.max_active or _MAX_CONNECTIONS,
     )
+
+
+def is_fresh(since: float) -> bool:
+    """Whether a connection that was last used then is taken to be alive without asking."""
+    return time.monotonic() - since < _FRESH_SECONDS
 
 
 def _reply(read: Callable[[], Any]) -> Any:

@@ -22,6 +22,7 @@ __all__ = [
     "dead_reasons_key",
     "inflight_key",
     "is_reserved_key",
+    "moving_key",
     "queue_of",
     "workers_key",
 ]
@@ -63,6 +64,11 @@ def dead_reasons_key(queue: str) -> str:
 def chord_mark_key(group_uuid: str) -> str:
     """String: who marked a chord as triggered, where that is not one step with publishing its callback."""
     return f"{{{group_uuid}}}:gmpy:triggered-by"
+
+
+def moving_key(delayed_key: str) -> str:
+    """Sorted set: delayed tasks on their way to another slot of a cluster, by the end of their mover's claim."""
+    return f"{{{delayed_key}}}:gmpy:moving"
 
 
 def queue_of(key: str) -> str:

@@ -38,6 +38,8 @@ type Options struct {
 	Separator     string
 	Trace         bool
 	SQS           SQS
+	Cluster       bool
+	MasterName    string
 }
 
 // Flags declares the options on a flag set.
@@ -57,6 +59,8 @@ func (o *Options) Flags(set *flag.FlagSet) {
 	set.StringVar(&o.Separator, "separator", "", "multiple_broker_separator")
 	set.BoolVar(&o.Trace, "trace", false, "trace by OpenTelemetry's bridge to OpenTracing")
 	o.SQS.flags(set)
+	set.BoolVar(&o.Cluster, "cluster", false, "redis.cluster_mode (v1) or cluster_enabled (v2)")
+	set.StringVar(&o.MasterName, "master-name", "", "redis.master_name: the broker's hosts are sentinels")
 	set.StringVar(&o.TLSCA, "tls-ca", "", "PEM file of the authority to trust; switches TLS on")
 }
 

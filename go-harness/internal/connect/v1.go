@@ -38,6 +38,8 @@ func (o *Options) ConfigV1() (*config.Config, error) {
 			NormalTasksPollPeriod:  o.NormalPoll,
 			DelayedTasksPollPeriod: o.DelayedPoll,
 			DelayedTasksKey:        o.DelayedKey,
+			MasterName:             o.MasterName,
+			ClusterMode:            o.Cluster,
 		},
 		AMQP: &config.AMQPConfig{
 			Exchange:      amqpExchange,
@@ -57,7 +59,7 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Client == Redigo || isAMQP(o.Broker) || isPubSub(o.Broker) || isDynamoDB(o.Backend) {
+	if o.Client == Redigo || isAMQP(o.Broker) || isPubSub(o.Broker) || isDynamoDB(o.Backend) || o.severalRedis(o.Broker) {
 		return machinery.NewServer(cnf)
 	}
 	// v1 reaches NewGR by URL only for several hosts or a cluster, so the single server is wired by hand.

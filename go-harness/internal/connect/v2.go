@@ -39,6 +39,8 @@ func (o *Options) ServerV2() (*machinery.Server, error) {
 			NormalTasksPollPeriod:  o.NormalPoll,
 			DelayedTasksPollPeriod: o.DelayedPoll,
 			DelayedTasksKey:        o.DelayedKey,
+			MasterName:             o.MasterName,
+			ClusterEnabled:         o.Cluster,
 		},
 		AMQP: &config.AMQPConfig{
 			Exchange:      amqpExchange,
@@ -71,6 +73,9 @@ func (o *Options) brokerV2(cnf *config.Config) (brokers.Broker, error) {
 		cnf.SQS = o.SQS.configV2()
 		return sqsbroker.New(cnf)
 	}
+	if o.severalRedis(o.Broker) {
+		return redisbroker.NewGR(cnf, redisHosts(o.Broker), 0), nil
+	}
 	address, err := ParseRedis(o.Broker)
 	if err != nil {
 		return nil, err
@@ -90,6 +95,9 @@ func (o *Options) backendV2(cnf *config.Config) (backends.Backend, error) {
 	}
 	if isDynamoDB(o.Backend) {
 		return dynamodbbackend.New(cnf)
+	}
+	if o.severalRedis(o.Backend) {
+		return redisbackend.NewGR(cnf, redisHosts(o.Backend), 0), nil
 	}
 	address, err := ParseRedis(o.Backend)
 	if err != nil {
