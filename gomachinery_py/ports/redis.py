@@ -26,7 +26,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from gomachinery_py.config import Config
-from gomachinery_py.effects import Port, Request
+from gomachinery_py.effects import Flight, Port, Request
 from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable
 from gomachinery_py.ports.redis_batch import Batch
 from gomachinery_py.ports.redis_tls import AsyncTLSConnection, TLSConnection
@@ -83,22 +83,36 @@ class RedisPort(Port):
     # -- blocking --
 
     def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
+        return self.begin(requests).finish()
+
+    def begin(self, requests: Sequence[Request]) -> Flight:
         batch = Batch(requests, self.observer)
         try:
             packed = batch.packed()
         except _NOT_ENCODABLE as error:
             if len(requests) == 1:
-                return [ServiceError(f"Redis: {error}")]
-            return [answer for request in requests for answer in self.send([request])]
+                return Flight([ServiceError(f"Redis: {error}")])
+            return Flight([answer for request in requests for answer in self.send([request])])
         if self._pid != os.getpid():
             self._idle, self._pid = [], os.getpid()
         idle = self._idle
         try:
             connection = self._connected(idle)
         except (RedisError, OSError) as error:
-            return batch.failed(self._unavailable(error))
+            return Flight(batch.failed(self._unavailable(error)))
         try:
             connection.send_packed_command([packed], check_health=False)
+        except (RedisError, OSError) as error:
+            connection.disconnect()
+            batch.broken = self._unavailable(error)
+            return Flight(batch.results())
+        except BaseException:
+            connection.disconnect()
+            raise
+        return _Pipeline(self, batch, connection, idle)
+
+    def _read(self, batch: Batch, connection: Any, idle: list[tuple[Any, float]]) -> list[list[Any] | Exception]:
+        try:
             for at in range(len(batch.commands)):
                 batch.replies[at] = _reply(connection.read_response)
             for at, whole in batch.unknown_scripts():
@@ -250,6 +264,29 @@ class RedisPort(Port):
         if self.target.password:
             text = text.replace(self.target.password, "***")
         return ServiceUnavailable(f"cannot reach Redis at {where}: {text}. Is it running, and is the URL right?")
+
+
+class _Pipeline(Flight):
+    """A pipeline that was sent on a connection of its own."""
+
+    def __init__(self, port: RedisPort, batch: Batch, connection: Any, idle: list[tuple[Any, float]]) -> None:
+        self._port = port
+        self._batch = batch
+        self._connection = connection
+        self._idle = idle
+
+    def wait(self, seconds: float) -> bool:
+        try:
+            return bool(self._connection.can_read(timeout=seconds))
+        except (RedisError, OSError):
+            # Reading says what is wrong.
+            return True
+
+    def finish(self) -> list[list[Any] | Exception]:
+        return self._port._read(self._batch, self._connection, self._idle)
+
+    def abandon(self) -> None:
+        self._connection.disconnect()
 
 
 def open_port(url: RedisURL, config: Config) -> RedisPort:
