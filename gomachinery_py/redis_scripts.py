@@ -47,18 +47,22 @@ FOREIGN: Final = -4
 _TRANSACTIONS: Final = """\
 -- Several transactions, each: conditions first, then commands; nothing of it happens unless every condition holds.
 -- ARGV: transactions, then for each: its keys, its words, and its words:
---       hold ('', 'check' or 'remove'), entry, absent, equals, (value) x equals, then (count, word...) per command
--- KEYS of each: (inflight list when held), (key) x absent, (key) x equals, keys of the commands
+--       hold ('', 'check' or 'remove'), entry, absent, equals, (value) x equals, then (count, name, word...) per
+--       command, without its key
+-- KEYS of each: (inflight list when held), (key) x absent, (key) x equals, the keys of the commands
 local kinds = {SET = 'string', RPUSH = 'list', LPUSH = 'list', ZADD = 'zset', HSET = 'hash'}
 local function transact(key, at, stop)
   local hold, entry, inflight = ARGV[at], ARGV[at + 1], KEYS[key]
   local absent, equals = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   at = at + 4
   if hold ~= '' then
-    local found = redis.pcall('LPOS', inflight, entry)
-    if type(found) == 'table' then return found end
-    if not found then return -1 end
     key = key + 1
+    -- Where nothing else is a condition, removing it tells as well whether it was there.
+    if hold == 'check' or absent + equals > 0 then
+      local found = redis.pcall('LPOS', inflight, entry)
+      if type(found) == 'table' then return found end
+      if not found then return -1 end
+    end
   end
   for i = 1, absent do
     if redis.call('EXISTS', KEYS[key]) == 1 then return -2 end
@@ -70,21 +74,30 @@ local function transact(key, at, stop)
     at = at + 1
   end
   -- SET writes over whatever is there, and what fails half-way is not undone: so every key is looked at first.
-  local look, last = at, ''
+  local look, last, looked = at, '', key
   while look < stop do
-    local kind, name = kinds[ARGV[look + 1]], ARGV[look + 2]
+    local kind, name = kinds[ARGV[look + 1]], KEYS[looked]
     if kind and name ~= last then
       local found = redis.call('TYPE', name)
       found = found['ok'] or found
-      if found ~= 'none' and found ~= kind then return -4 end
+      if found ~= 'none' and found ~= kind then
+        if hold == 'remove' and not redis.call('LPOS', inflight, entry) then return -1 end
+        return -4
+      end
       last = name
     end
     look = look + tonumber(ARGV[look]) + 1
+    looked = looked + 1
   end
-  if hold == 'remove' then redis.call('LREM', inflight, 1, entry) end
+  if hold == 'remove' then
+    local removed = redis.pcall('LREM', inflight, 1, entry)
+    if type(removed) == 'table' then return removed end
+    if removed == 0 then return -1 end
+  end
   while at < stop do
     local words = tonumber(ARGV[at])
-    local reply = redis.pcall(unpack(ARGV, at + 1, at + words))
+    local reply = redis.pcall(ARGV[at + 1], KEYS[key], unpack(ARGV, at + 2, at + words))
+    key = key + 1
     if type(reply) == 'table' and reply['err'] then
       -- What was written stays written; the message stays held, so that nothing is lost.
       if hold == 'remove' then redis.call('RPUSH', inflight, entry) end
@@ -248,7 +261,7 @@ return moved
 SCRIPTS: Final = (_TRANSACTIONS, READ, FETCH, BEAT, STALE, RECOVER, RETIRE, DUE, MOVE_DUE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hold:
     """An entry that must still be in a worker's inflight list for a transaction to happen."""
 
@@ -293,9 +306,9 @@ def transaction(
         keys.append(key)
         words.append(value)
     for command in commands:
-        keys.append(command[1])
-        words.append(len(command))
-        words += command
+        name, key, *rest = command
+        keys.append(key)
+        words += (len(rest) + 1, name, *rest)
     return ("TRANSACT", keys, words)
 
 

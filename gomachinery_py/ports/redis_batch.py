@@ -64,7 +64,7 @@ class Batch:
             if not request.atomic and len(request.commands) == 1:
                 command = request.commands[0]
                 if command[0] == "TRANSACT":
-                    length = sum(len(word) for word in command[2] if type(word) is bytes)
+                    length = sum([len(word) for word in command[2] if type(word) is bytes])
                     if not transactions or size + length > _SCRIPT_BYTES:
                         transactions.append([])
                         size = 0
@@ -127,7 +127,14 @@ class Batch:
 
     def results(self) -> list[list[Any] | Exception]:
         """Each request's replies; an exception in place of the list where it could not be answered."""
-        return [self._answer(request, *place) for request, place in zip(self._requests, self._places, strict=True)]
+        answers: list[list[Any] | Exception] = []
+        replies = self.replies
+        for request, (first, size, is_joined) in zip(self._requests, self._places, strict=True):
+            if is_joined and type(joined := replies[first]) is list and not isinstance(joined[size], Exception):
+                answers.append([joined[size]])
+            else:
+                answers.append(self._answer(request, first, size, is_joined))
+        return answers
 
     def _answer(self, request: Request, first: int, size: int, is_joined: bool) -> list[Any] | Exception:
         replies: list[Any]
