@@ -5,6 +5,7 @@ Exhaustive: a shape is run as often as its first message makes requests, and die
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
