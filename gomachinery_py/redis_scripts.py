@@ -8,7 +8,7 @@ port runs all that it has at a time as one script: each is still all or nothing 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +50,9 @@ _TRANSACTIONS: Final = """\
 --       hold ('', 'check' or 'remove'), entry, absent, equals, (value) x equals, then (count, name, word...) per
 --       command, without its key
 -- KEYS of each: (inflight list when held), (key) x absent, (key) x equals, the keys of the commands
+--       By far the most only store states of one task, and are said in fewer words:
+--       hold ('states', 'check states' or 'remove states'), entry, seconds to live, state...
+-- KEYS of each: (inflight list when held), UUID
 local kinds = {SET = 'string', RPUSH = 'list', LPUSH = 'list', ZADD = 'zset', HSET = 'hash'}
 local function transact(key, at, stop)
   local hold, entry, inflight = ARGV[at], ARGV[at + 1], KEYS[key]
@@ -107,10 +110,43 @@ local function transact(key, at, stop)
   end
   return 1
 end
+local function store(hold, key, at, stop)
+  local entry, seconds, inflight, name = ARGV[at + 1], ARGV[at + 2], KEYS[key], KEYS[key]
+  if hold ~= 'states' then
+    name = KEYS[key + 1]
+    if hold == 'check states' then
+      local found = redis.pcall('LPOS', inflight, entry)
+      if type(found) == 'table' then return found end
+      if not found then return -1 end
+    end
+  end
+  local kind = redis.call('TYPE', name)
+  kind = kind['ok'] or kind
+  if kind ~= 'none' and kind ~= 'string' then
+    if hold == 'remove states' and not redis.call('LPOS', inflight, entry) then return -1 end
+    return -4
+  end
+  if hold == 'remove states' then
+    local removed = redis.pcall('LREM', inflight, 1, entry)
+    if type(removed) == 'table' then return removed end
+    if removed == 0 then return -1 end
+  end
+  for i = at + 3, stop - 1 do
+    local reply = redis.pcall('SET', name, ARGV[i], 'EX', seconds)
+    if reply['err'] then
+      if hold == 'remove states' then redis.call('RPUSH', inflight, entry) end
+      return reply
+    end
+  end
+  return 1
+end
+local stores = {['states'] = true, ['check states'] = true, ['remove states'] = true}
 local replies, key, at = {}, 1, 2
 for n = 1, tonumber(ARGV[1]) do
   local keys, words = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  replies[n] = transact(key, at + 2, at + 2 + words)
+  local hold, first = ARGV[at + 2], at + 2
+  if stores[hold] then replies[n] = store(hold, key, first, first + words)
+  else replies[n] = transact(key, first, first + words) end
   key = key + keys
   at = at + 2 + words
 end
@@ -282,7 +318,7 @@ def script(text: str, keys: Sequence[str], *arguments: object) -> Command:
 
 
 def transaction(
-    commands: Iterable[Command],
+    commands: Sequence[Command],
     *,
     hold: Hold | None = None,
     absent: Sequence[str] = (),
@@ -294,8 +330,13 @@ def transaction(
     ``absent`` exists; ``CHANGED`` when a key of ``equals`` has another value; ``FOREIGN`` when a key to be written
     holds another type. In each command the second word is its key. The port sends it by :func:`joined`.
     """
+    if not absent and not equals and (states := _states(commands)) is not None:
+        name, words = states
+        if hold is None:
+            return ("TRANSACT", [name], ["states", b"", *words])
+        kind = "remove states" if hold.remove else "check states"
+        return ("TRANSACT", [hold.inflight, name], [kind, hold.entry, *words])
     keys: list[str] = []
-    words: list[object]
     if hold is None:
         words = ["", b"", len(absent), len(equals)]
     else:
@@ -310,6 +351,22 @@ def transaction(
         keys.append(key)
         words += (len(rest) + 1, name, *rest)
     return ("TRANSACT", keys, words)
+
+
+def _states(commands: Sequence[Command]) -> tuple[str, list[object]] | None:
+    """Key, seconds to live and documents of commands that only store states of one task; None for others."""
+    if not commands:
+        return None
+    first = commands[0]
+    if len(first) != 5 or first[0] != "SET" or first[3] != "EX":
+        return None
+    name, seconds = first[1], first[4]
+    words: list[object] = [seconds, first[2]]
+    for command in commands[1:]:
+        if len(command) != 5 or command[0] != "SET" or command[1] != name or command[3:] != first[3:]:
+            return None
+        words.append(command[2])
+    return name, words
 
 
 def joined(transactions: Sequence[Command]) -> Command:
