@@ -28,6 +28,7 @@ __all__ = [
     "Slot",
     "SystemClock",
     "arun",
+    "first_error_raised",
     "invoke",
     "run",
     "sleep",
@@ -104,7 +105,7 @@ class Port:
     def execute(self, command: Command) -> Generator[Request, Any, Any]:
         """Send one command; the reply, or the error that the service answered, comes back."""
         replies = yield Request(self, (command,))
-        return _first_error_raised(replies)[0]
+        return first_error_raised(replies)[0]
 
     @coroutine
     def execute_many(self, commands: Sequence[Command], *, atomic: bool = False) -> Generator[Request, Any, list[Any]]:
@@ -112,7 +113,7 @@ class Port:
         if not commands:
             return []
         replies = yield Request(self, commands, atomic)
-        return _first_error_raised(replies)
+        return first_error_raised(replies)
 
     @coroutine
     def attempt_many(self, commands: Sequence[Command]) -> Generator[Request, Any, list[Any]]:
@@ -144,7 +145,10 @@ class Port:
         """Close the connections of the running event loop; safe to call twice."""
 
 
-def _first_error_raised(replies: list[Any]) -> list[Any]:
+def first_error_raised(replies: list[Any] | Exception) -> list[Any]:
+    """The answer to a request, raised if it is an error or holds one."""
+    if isinstance(replies, Exception):
+        raise replies
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply

@@ -28,7 +28,8 @@ from redis.retry import Retry
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Flight, Port, Request
 from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable
-from gomachinery_py.ports.redis_batch import Batch
+from gomachinery_py.ports.redis_batch import Batch, atomic_answer, packed_atomic
+from gomachinery_py.ports.redis_replies import read_replies, read_reply
 from gomachinery_py.ports.redis_tls import AsyncTLSConnection, TLSConnection
 from gomachinery_py.urls import RedisURL
 
@@ -83,7 +84,37 @@ class RedisPort(Port):
     # -- blocking --
 
     def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
+        if len(requests) == 1 and requests[0].atomic and self.observer is None:
+            answer = self._send_atomic(requests[0])
+            if answer is not None:
+                return [answer]
         return self.begin(requests).finish()
+
+    def _send_atomic(self, request: Request) -> list[Any] | Exception | None:
+        """One transaction by itself, such as a task that is sent; None when that takes more than a look."""
+        packed = packed_atomic(request.commands)
+        if packed is None or self._pid != os.getpid():
+            return None
+        idle = self._idle
+        try:
+            connection, since = idle.pop()
+        except IndexError:
+            return None
+        if time.monotonic() - since >= _FRESH_SECONDS or not connection.is_connected:
+            idle.append((connection, since))
+            return None
+        replies: list[Any] = [None] * (len(request.commands) + 2)
+        try:
+            connection.send_packed_command((packed,), check_health=False)
+            read_replies(connection, replies)
+        except (RedisError, OSError) as error:
+            connection.disconnect()
+            return self._unavailable(error)
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._release(connection, idle)
+        return atomic_answer(request, replies)
 
     def begin(self, requests: Sequence[Request]) -> Flight:
         batch = Batch(requests, self.observer)
@@ -113,22 +144,24 @@ class RedisPort(Port):
 
     def _read(self, batch: Batch, connection: Any, idle: list[tuple[Any, float]]) -> list[list[Any] | Exception]:
         try:
-            for at in range(len(batch.commands)):
-                batch.replies[at] = _reply(connection.read_response)
+            read_replies(connection, batch.replies)
             for at, whole in batch.unknown_scripts():
                 connection.send_packed_command([whole], check_health=False)
-                batch.replies[at] = _reply(connection.read_response)
+                batch.replies[at] = read_reply(connection)
         except (RedisError, OSError) as error:
             connection.disconnect()
             batch.broken = self._unavailable(error)
         except BaseException:
             connection.disconnect()
             raise
+        self._release(connection, idle)
+        return batch.results()
+
+    def _release(self, connection: Any, idle: list[tuple[Any, float]]) -> None:
         if idle is self._idle:
             idle.append((connection, time.monotonic()))
         else:
             connection.disconnect()
-        return batch.results()
 
     def _connected(self, idle: list[tuple[Any, float]]) -> Any:
         """A connection that works as far as can be told; one that the server has closed is opened again."""
@@ -319,13 +352,6 @@ def open_port(url: RedisURL, config: Config) -> RedisPort:
             max_connections=settings.max_active or _MAX_CONNECTIONS,
         )
     )
-
-
-def _reply(read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except ResponseError as error:
-        return error
 
 
 async def _areply(read: Callable[[], Any]) -> Any:

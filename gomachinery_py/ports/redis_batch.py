@@ -24,7 +24,7 @@ from gomachinery_py import redis_scripts as lua
 from gomachinery_py.effects import Command, Request
 from gomachinery_py.errors import ServiceError, ServiceUnavailable, WrongKeyType
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "atomic_answer", "packed_atomic"]
 
 _SHA: Final = {text: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for text in lua.SCRIPTS}
 # Answers that say "not now" rather than "not this": whoever can wait should try again.
@@ -41,6 +41,10 @@ class _Unanswered:
 
 
 _UNANSWERED: Final = _Unanswered()
+_MULTI: Final = b"*1\r\n$5\r\nMULTI\r\n"
+_EXEC: Final = b"*1\r\n$4\r\nEXEC\r\n"
+# What is not sent as it is.
+_NOT_PLAIN: Final = frozenset({"TRANSACT", "EVAL"})
 
 
 class Batch:
@@ -157,6 +161,34 @@ class Batch:
             return replies
         translated = [_translated(reply) if isinstance(reply, Exception) else reply for reply in replies]
         return next((reply for reply in translated if isinstance(reply, ServiceUnavailable)), translated)
+
+
+def packed_atomic(commands: Sequence[Command]) -> bytes | None:
+    """A transaction of plain commands as the server reads it; None when there is more to it."""
+    parts = [_MULTI]
+    for command in commands:
+        if command[0] in _NOT_PLAIN:
+            return None
+        try:
+            parts.append(hiredis.pack_command(command))
+        except (TypeError, ValueError):
+            return None
+    parts.append(_EXEC)
+    return b"".join(parts)
+
+
+def atomic_answer(request: Request, replies: list[Any]) -> list[Any] | Exception:
+    """What became of a transaction, by the replies to MULTI, its commands and EXEC."""
+    done = replies[-1]
+    if type(done) is list:
+        for reply in done:
+            if isinstance(reply, Exception):
+                break
+        else:
+            return done
+    batch = Batch((request,))
+    batch.replies = replies
+    return batch.results()[0]
 
 
 def _translated(error: Exception) -> Exception:
