@@ -1,6 +1,6 @@
 """Our side of benchmarks/throughput.py, in processes of its own.
 
-``python -m benchmarks.python_side VERB URL COUNT``
+``python -m benchmarks.python_side VERB URL COUNT``, or ``worker URL CRASH_SAFE PROCESSES``
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ def main() -> None:
     """Do what the command line says; figures go to standard output as JSON."""
     verb, url, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     if verb == "worker":
-        _server(url, crash_safe=bool(count)).worker("bench", concurrency=10).run()
+        _server(url, crash_safe=bool(count)).worker("bench", concurrency=10).run(int(sys.argv[4]))
         return
     server = _server(url)
     add = server.tasks["add"]
+    # Go's side makes its signatures before it looks at the clock, too.
+    members = [add.s(1, 2) for _ in range(count)] if verb == "group" else []
     started = time.perf_counter()
     figure = 0.0
     if verb == "many":
@@ -41,7 +43,7 @@ def main() -> None:
         for _ in range(count):
             add.send(1, 2)
     elif verb == "group":
-        server.send_group(Group(*(add.s(1, 2) for _ in range(count))))
+        server.send_group(Group(*members))
     elif verb == "wait":
         add.send(1, 2).get(timeout=30)
     elif verb == "trips":
