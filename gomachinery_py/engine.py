@@ -160,6 +160,8 @@ class Engine:
     async def _begin(self, delivery: Delivery, signature: Signature, origin: Origin) -> bool:
         if _has_chord(signature) and self.producer.fused:
             held = await self._begin_member(delivery, signature.uuid, origin)
+        elif self.producer.fused:
+            held = await self._store(delivery, signature, origin, _RECEIVED_AND_STARTED, settle=False)
         else:
             held = await self.broker.holds(delivery) and await self._commit(
                 delivery, signature, origin, _RECEIVED_AND_STARTED, (), settle=False
@@ -220,18 +222,22 @@ class Engine:
         *,
         again: bool = False,
     ) -> None:
+        has_chord = _has_chord(signature)
+        if not signature.on_success and not has_chord and self.producer.fused and not again:
+            if not await self._store(delivery, signature, origin, ((SUCCESS, results, ""),), settle=True):
+                _too_late(signature)
+            return
         callbacks = [
             callback if signature.immutable else with_results(callback, results)
             for callback in signature.on_success or ()
         ]
-        has_chord = _has_chord(signature)
         # What can be one step with the end of the message is: a crash before it then sends no callback twice.
         late: Sequence[Signature] = ()
         if has_chord and self.producer.fused:
             late, callbacks = await self._sendable(delivery, callbacks), []
         steps: Sequence[Step] = () if again else ((SUCCESS, results, ""),)
         if not await self._commit(delivery, signature, origin, steps, callbacks, settle=not has_chord):
-            log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
+            _too_late(signature)
             return
         if has_chord and self.backend.collects:
             await self._chord_collected(delivery, signature)
@@ -416,10 +422,7 @@ class Engine:
                 commands += self.producer.commands(self.producer.prepare(send))
             if not commands and not settle:
                 return True
-            reply = await self.broker.port.execute(self.broker.transact(delivery, commands, remove=settle))
-            if reply == lua.FOREIGN:
-                raise WrongKeyType("a key or queue that it would write to holds something that is not Machinery's")
-            return bool(reply == lua.DONE)
+            return _was_done(await self.broker.port.execute(self.broker.transact(delivery, commands, remove=settle)))
         states = [
             self.backend.next_state(task.uuid, state, origin, results=results, error=error)
             for state, results, error in steps
@@ -430,6 +433,13 @@ class Engine:
         if settle:
             return await self.broker.settle(delivery)
         return True
+
+    async def _store(
+        self, delivery: Delivery, task: Signature, origin: Origin, steps: Sequence[Step], *, settle: bool
+    ) -> bool:
+        """:meth:`_commit` of states alone where that is one step."""
+        commands = self.backend.next_commands(task.uuid, origin, steps)
+        return _was_done(await self.broker.port.execute(self.broker.transact(delivery, commands, remove=settle)))
 
     async def _sendable(self, delivery: Delivery, sends: Sequence[Signature]) -> list[Signature]:
         """The callbacks that may be sent; the others are kept among the dead letters."""
@@ -473,6 +483,17 @@ class Engine:
             return await call()
 
         return both
+
+
+def _was_done(reply: object) -> bool:
+    """Whether a transaction took place; False when this worker no longer holds the message."""
+    if reply == lua.FOREIGN:
+        raise WrongKeyType("a key or queue that it would write to holds something that is not Machinery's")
+    return bool(reply == lua.DONE)
+
+
+def _too_late(signature: Signature) -> None:
+    log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
 
 
 def _has_chord(signature: Signature) -> bool:

@@ -22,7 +22,7 @@ __all__ = ["AsyncResult", "ChainResult", "ChordResult", "GroupResult", "blocking
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
-_FIRST_INTERVAL = 0.001
+_FIRST_INTERVAL = 0.0003
 _LONGEST_INTERVAL = 0.05
 
 # What the results of a task say about themselves when its declaration is not known.
@@ -49,7 +49,7 @@ class AsyncResult(Generic[R_co]):
     """One task's result, now or later.
 
     ``timeout`` and ``interval`` are seconds or a ``timedelta``; without a timeout waiting has no end, without an
-    interval the first looks are a millisecond apart and later ones up to 50.
+    interval the first looks are a third of a millisecond apart and later ones up to 50 milliseconds.
     """
 
     def __init__(
@@ -254,7 +254,7 @@ async def _wait(
             raise ResultTimeout(f"task {waiting[0].uuid} has no result after {seconds:g} s; its state is {seen}")
         await sleep(pause if left is None else min(pause, left))
         if fixed is None:
-            pause = min(_LONGEST_INTERVAL, pause * 1.3)
+            pause = min(_LONGEST_INTERVAL, pause * 1.25)
     _raise_first_failure((*before, last))
     assert last._final is not None
     return last._final

@@ -61,23 +61,26 @@ class Batch:
         transactions: list[list[Command]] = []
         reads: list[str] = []
         size = 0
-        for request in requests:
-            if observer is not None:
+        if observer is not None:
+            for request in requests:
                 for command in request.commands:
                     observer(command)
+        place = self._places.append
+        for request in requests:
             if not request.atomic and len(request.commands) == 1:
                 command = request.commands[0]
-                if command[0] == "TRANSACT":
+                name = command[0]
+                if name == "TRANSACT":
                     length = sum([len(word) for word in command[2] if type(word) is bytes])
                     if not transactions or size + length > _SCRIPT_BYTES:
                         transactions.append([])
                         size = 0
                     size += length
-                    self._places.append((-1 - len(transactions), len(transactions[-1]), True))
+                    place((-1 - len(transactions), len(transactions[-1]), True))
                     transactions[-1].append(command)
                     continue
-                if command[0] == "GET":
-                    self._places.append((-1, len(reads), True))
+                if name == "GET":
+                    place((-1, len(reads), True))
                     reads.append(command[1])
                     continue
             self._add(request)

@@ -224,12 +224,17 @@ class Pump:
                 self._note(life, effect)
 
     def _note(self, life: _Life, effect: object) -> None:
-        if isinstance(effect, Request):
+        if type(effect) is Request:
             line = self._lines.get(effect.port)
             if line is None:
                 line = self._lines[effect.port] = _Line()
             line.requests.append((life, effect))
-        elif isinstance(effect, Slot):
+        elif type(effect) is Slot:
+            if self._free_slots > 0 and not self._waiting and not self._draining:
+                self._free_slots -= 1
+                life.has_slot = True
+                self._ready.append((life, None))
+                return
             life.since = self._clock.monotonic()
             self._waiting.append(life)
             if self._draining:
