@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo check setup lint types test compat fixtures bench clean
+.PHONY: demo check setup lint types test compat fixtures bench bench-peers clean
 
 demo: ## the main job on the embedded default
 	scripts/demo
@@ -33,6 +33,9 @@ fixtures: ## write golden data and transcripts anew, by Go
 
 bench: ## ratios against Go, in one run
 	$(BIN)/python -m benchmarks
+
+bench-peers: ## Celery and dramatiq on the same job, installed for the run
+	$(BIN)/python -m benchmarks.peers
 
 clean:
 	rm -rf $(VENV) go-harness/bin .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
