@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-__all__ = ["HARNESS", "binary", "go"]
+__all__ = ["HARNESS", "binary", "go", "toxiproxy"]
 
 HARNESS = Path(__file__).resolve().parent.parent / "go-harness"
 BUILD_SECONDS = 900
@@ -26,13 +26,23 @@ def go() -> str:
 @functools.cache
 def binary(name: str) -> Path:
     """The program ``go-harness/cmd/<name>``, built now if anything changed; RuntimeError as the compiler says."""
+    return _build(name, HARNESS, f"./cmd/{name}")
+
+
+@functools.cache
+def toxiproxy() -> Path:
+    """The toxiproxy server, at the version that ``go-harness/toxiproxy/go.mod`` pins."""
+    return _build("toxiproxy", HARNESS / "toxiproxy", "github.com/Shopify/toxiproxy/v2/cmd/server")
+
+
+def _build(name: str, module: Path, package: str) -> Path:
     output = HARNESS / "bin" / name
     output.parent.mkdir(exist_ok=True)
     with (output.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         built = subprocess.run(
-            [go(), "build", "-trimpath", "-o", str(output), f"./cmd/{name}"],
-            cwd=HARNESS,
+            [go(), "build", "-trimpath", "-o", str(output), package],
+            cwd=module,
             env={**os.environ, "CGO_ENABLED": "0"},
             capture_output=True,
             text=True,
@@ -40,5 +50,5 @@ def binary(name: str) -> Path:
             check=False,
         )
     if built.returncode != 0:
-        raise RuntimeError(f"go build ./cmd/{name} in {HARNESS.name} failed:\n{built.stderr}")
+        raise RuntimeError(f"go build {package} in {module.name} failed:\n{built.stderr}")
     return output

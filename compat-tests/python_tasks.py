@@ -3,7 +3,8 @@
 ``gomachinery worker python_tasks:server`` serves them; ``harness.python_worker`` sets the variables, which are named
 as the Go worker's flags: ``GMPY_BROKER`` (the only one that is needed), ``GMPY_BACKEND``, ``GMPY_QUEUE``,
 ``GMPY_RESULTS_EXPIRE``, ``GMPY_DELAYED_POLL``, ``GMPY_DELAYED_KEY``, ``GMPY_RECORD_KEY``, ``GMPY_TAG``,
-``GMPY_ONLY``, ``GMPY_RECORDS``, ``GMPY_DELAYED_QUEUE``, ``GMPY_SEPARATOR``.
+``GMPY_ONLY``, ``GMPY_RECORDS``, ``GMPY_DELAYED_QUEUE``, ``GMPY_SEPARATOR``; and ours alone: ``GMPY_LEASE``,
+``GMPY_CRASH_SAFE`` (0 is Go's at-most-once), ``GMPY_READ_TIMEOUT``.
 """
 
 from __future__ import annotations
@@ -58,10 +59,15 @@ def _config() -> Config:
         redis__delayed_tasks_key=os.environ.get("GMPY_DELAYED_KEY"),
         amqp__delayed_queue=os.environ.get("GMPY_DELAYED_QUEUE"),
         multiple_broker_separator=os.environ.get("GMPY_SEPARATOR"),
+        redis__read_timeout=int(os.environ.get("GMPY_READ_TIMEOUT", "15")),
     )
 
 
-server = Server(_config())
+server = Server(
+    _config(),
+    crash_safe=os.environ.get("GMPY_CRASH_SAFE", "1") == "1",
+    lease=float(os.environ.get("GMPY_LEASE", "30")),
+)
 
 
 def task(name: str) -> Callable[[Function], Function]:
