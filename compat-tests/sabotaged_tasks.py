@@ -28,7 +28,7 @@ def no_fence() -> None:
     """The end of a task is written whether its worker still holds it or not."""
     original = RedisBroker.transact
 
-    def transact(self: RedisBroker, delivery: Delivery | None, commands: Sequence[Any], **more: Any) -> Any:
+    def transact(self: RedisBroker, _delivery: Delivery | None, commands: Sequence[Any], **more: Any) -> Any:
         return original(self, None, commands, **more)
 
     RedisBroker.transact = transact  # type: ignore[assignment,method-assign]
@@ -36,7 +36,7 @@ def no_fence() -> None:
 
 def no_drain() -> None:
     """The first signal ends the worker as the second should."""
-    Worker._ask_to_stop = lambda self: os._exit(0)  # type: ignore[method-assign]
+    Worker._ask_to_stop = lambda _self: os._exit(0)  # type: ignore[method-assign]
 
 
 def no_result_needed() -> None:
@@ -57,7 +57,7 @@ def no_result_needed() -> None:
 
 def plain_chord() -> None:
     """A chord is marked without a look at what others have marked, nor at Go's lock."""
-    RedisBackend.trigger_guards = lambda self, snapshot: ([], [])  # type: ignore[method-assign]
+    RedisBackend.trigger_guards = lambda _self, _snapshot: ([], [])  # type: ignore[method-assign]
 
 
 def endless_wait() -> None:

@@ -1,6 +1,7 @@
-"""Workers that are killed, put to sleep and told to stop, in short; ``python -m benchmarks.faults`` has the heavy forms.
+"""Workers that are killed, put to sleep and told to stop, in short.
 
-Each fault is tried once more with its safeguard taken away, to see that the checker can find something.
+``python -m benchmarks.faults`` has the heavy forms. Each fault is tried once more with its safeguard taken away, to
+see that the checker can find something.
 """
 
 from __future__ import annotations

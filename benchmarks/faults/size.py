@@ -53,7 +53,9 @@ def payloads(kind: str, count: int, **settings: Any) -> Verdict:
         text = "x" * (PAYLOAD - 200)
         uuids = [f"task_large_{number}" for number in range(count)]
         for each in uuids:
-            client.rpush(QUEUE, json.dumps(signature("return_just_error", ("string", text), ("bool", False), UUID=each)))
+            client.rpush(
+                QUEUE, json.dumps(signature("return_just_error", ("string", text), ("bool", False), UUID=each))
+            )
         deadline = time.monotonic() + 120
         while site.states(uuids).count("SUCCESS") < count and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -74,7 +76,9 @@ def _fill(client: Any, tasks: int, delayed: int) -> None:
         if bodies:
             pipeline.rpush(QUEUE, *bodies)
         members = {
-            json.dumps(signature("noop", UUID=f"task_d{number}")): later + number for number in numbers if number < delayed
+            json.dumps(signature("noop", UUID=f"task_d{number}")): later + number
+            for number in numbers
+            if number < delayed
         }
         if members:
             pipeline.zadd("delayed_tasks", members)

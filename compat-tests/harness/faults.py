@@ -25,7 +25,6 @@ import redis
 
 from gomachinery_py import Config, Server
 from gomachinery_py.errors import PublishError, ServiceUnavailable
-
 from harness.go_worker import GoWorker
 from harness.python_worker import PythonWorker
 from harness.redis_server import RedisServer
