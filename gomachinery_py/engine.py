@@ -108,6 +108,8 @@ class Engine:
         self._keys = frozenset(self.broker.reserved_names()) - self.queues
         #: Told of each message: True when its task is registered here, False when it was given back.
         self.on_seen: Callable[[Delivery, bool], object] = lambda _delivery, _registered: None
+        #: Asked of each message whose task is not registered here: why it shall not go back once more, or None.
+        self.gives_up: Callable[[Delivery], str | None] = lambda _delivery: None
 
     # -- one message --
 
@@ -230,7 +232,15 @@ class Engine:
         if has_chord and self.producer.fused:
             late, callbacks = await self._sendable(delivery, callbacks), []
         states = () if again else (state,)
-        if not await self._commit(delivery, states, callbacks, settle=not has_chord, task=signature):
+        try:
+            held = await self._commit(delivery, states, callbacks, settle=not has_chord, task=signature)
+        except ServiceError as refused:
+            if again or isinstance(refused, WrongKeyType):
+                raise
+            # For good, unlike a store that is away: to try again would never end.
+            await self._failed(delivery, signature, origin, MachineryError(f"its result cannot be stored: {refused}"))
+            return
+        if not held:
             log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
             return
         if has_chord and self.backend.collects:
@@ -285,6 +295,10 @@ class Engine:
     async def _unregistered(self, delivery: Delivery, signature: Signature) -> None:
         if signature.ignore_when_task_not_registered:
             await self.broker.drop(delivery)
+            return
+        hopeless = self.gives_up(delivery)
+        if hopeless is not None:
+            await self._bury(delivery, f"task {brief(signature.name)!r} {hopeless}")
             return
         await self.broker.requeue(delivery)
         self.on_seen(delivery, False)

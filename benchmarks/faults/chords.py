@@ -44,7 +44,7 @@ def chords(fleet: Sequence[str], count: int, *, kills: int = 0, victims: str = "
                 _wait_for(site, number - _AHEAD)
             if killed < kills and number >= (killed + 1) * count // (kills + 1):
                 at = mortal[killed % len(mortal)]
-                workers[at].kill()
+                site.crash(workers[at])
                 workers[at] = site.worker(fleet[at])
                 killed += 1
         site.settle(quiet=12.0 if orphan else LEASE + 4)
@@ -57,6 +57,7 @@ def chords(fleet: Sequence[str], count: int, *, kills: int = 0, victims: str = "
             unfinished=sum(state != "SUCCESS" for state in states),
             repeated=sum(executed.values()) - len(executed),
             left=site.unsettled(),
+            dead=site.dead(),
             faults=killed,
             seconds=time.monotonic() - began,
             more={

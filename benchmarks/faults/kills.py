@@ -27,7 +27,7 @@ def kills(fleet: Sequence[str], count: int, tasks: int, *, victims: str = "") ->
             share = (number + 1) * tasks // (count + 2)
             wait_until(lambda share=share: site.executions() >= share, 60, f"{share} executions", interval=0.005)
             at = mortal[number % len(mortal)]
-            workers[at].kill()
+            site.crash(workers[at])
             workers[at] = site.worker(fleet[at])
         load.finish()
         site.settle(quiet=LEASE + 4)

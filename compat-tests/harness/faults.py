@@ -7,6 +7,8 @@ are compared afterwards.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
 import tempfile
@@ -26,6 +28,7 @@ import redis
 from gomachinery_py import Config, Server
 from gomachinery_py.errors import PublishError, ServiceUnavailable
 from harness.go_worker import GoWorker
+from harness.process import wait_until
 from harness.python_worker import PythonWorker
 from harness.redis_server import RedisServer
 
@@ -60,7 +63,8 @@ class Site:
         self.directory = self._directory()
         #: What workers and producers connect to, when that is not the Redis itself.
         self.broker_url = self.redis.url()
-        self._servers: list[Server] = []
+        self._numbers = itertools.count(1)
+        self._tags: dict[Worker, bytes] = {}
 
     def _directory(self) -> Path:
         return Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="gmpy-", ignore_cleanup_errors=True)))
@@ -86,7 +90,7 @@ class Site:
 
     def worker(self, kind: str = "python", **settings: Any) -> Worker:
         """One more worker: ``python``, ``go`` (v2, go-redis), ``at-most-once``, or a sabotage of that name."""
-        both = {**self.urls, "concurrency": CONCURRENCY, "tag": kind, **settings}
+        both = {**self.urls, "concurrency": CONCURRENCY, "tag": f"{kind}-{next(self._numbers)}", **settings}
         started: Worker
         if kind.startswith("go"):
             both.pop("lease", None)
@@ -102,7 +106,21 @@ class Site:
                 both |= {"app": "sabotaged_tasks:server", "sabotage": kind}
             started = PythonWorker(self.redis, self.directory, **both)
         self.stack.callback(started.kill)
+        self._tags[started] = str(both["tag"]).encode() + b"|"
         return started
+
+    def crash(self, worker: Worker) -> None:
+        """kill -9, once it has done something: who is killed at its start again and again takes the same tasks along.
+
+        A task whose worker died four times while it ran is a dead letter, as if it had killed them.
+        """
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: self._has_worked(worker), 1, "work of the next victim", interval=0.005)
+        worker.kill()
+
+    def _has_worked(self, worker: Worker) -> bool:
+        tag = self._tags[worker]
+        return any(line.startswith(tag) for line in self.log.client.lrange(RECORDS, -300, -1))
 
     def server(self, *, direct: bool = False) -> Server:
         """A producer of ours, closed with the site; ``direct`` past whatever is between workers and the Redis."""
@@ -131,6 +149,10 @@ class Site:
         client = self.redis.client
         held = sum(client.llen(key) for key in client.keys(INFLIGHT.replace("{", "[{]").replace("}", "[}]")))
         return int(client.llen(QUEUE) + client.zcard("delayed_tasks") + held)
+
+    def dead(self) -> int:
+        """How many dead letters there are."""
+        return int(self.redis.client.llen(f"{{{QUEUE}}}:gmpy:dead"))
 
     def states(self, uuids: Sequence[str]) -> list[str]:
         """What is stored of each task; empty for nothing."""
@@ -262,6 +284,7 @@ class Load:
             unfinished=sum(state != "SUCCESS" for state in states),
             repeated=sum(count - 1 for count in executed.values()),
             left=self.site.unsettled(),
+            dead=self.site.dead(),
             refused=self.refused,
             faults=faults,
             seconds=seconds,
@@ -285,6 +308,8 @@ class Verdict:
     repeated: int = 0
     #: Still waiting or in somebody's hands.
     left: int = 0
+    #: Among the dead letters.
+    dead: int = 0
     refused: int = 0
     faults: int = 0
     seconds: float = 0.0
@@ -294,7 +319,7 @@ class Verdict:
     @property
     def whole(self) -> bool:
         """Nothing is lost, everything is done."""
-        return (self.lost, self.unfinished, self.left) == (0, 0, 0)
+        return (self.lost, self.unfinished, self.left, self.dead) == (0, 0, 0, 0)
 
     def rows(self) -> dict[str, Any]:
         """For a table."""
@@ -305,6 +330,7 @@ class Verdict:
             "not SUCCESS in the end": self.unfinished,
             "executed again": self.repeated,
             "left in queue or hands": self.left,
+            "dead letters": self.dead,
             "sends refused": self.refused,
             "seconds": round(self.seconds, 1),
         }
