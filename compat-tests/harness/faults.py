@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 import redis
+from pika.exceptions import AMQPError
 
 from gomachinery_py import Config, Server
 from gomachinery_py.errors import PublishError, ServiceUnavailable
@@ -61,6 +62,8 @@ class Site:
         self.log = self._redis(False)
         self.results = self._redis(True) if results else self.redis
         self.directory = self._directory()
+        self._watch: Any = self.redis.connect()
+        self.stack.callback(self._watch.close)
         #: What workers and producers connect to, when that is not the Redis itself.
         self.broker_url = self.redis.url()
         self._numbers = itertools.count(1)
@@ -144,6 +147,10 @@ class Site:
                 found[line.decode().partition("|")[2]] += 1
         return found
 
+    def waiting(self) -> int:
+        """How many tasks wait in the queue; raises while the server is away."""
+        return int(self._watch.llen(QUEUE))
+
     def unsettled(self) -> int:
         """How many tasks wait, are delayed or are in a worker's hands."""
         client = self.redis.client
@@ -204,8 +211,6 @@ class Load:
 
     def __post_init__(self) -> None:
         self._server = self.site.server(direct=self.direct)
-        self._watch = self.site.redis.connect()
-        self.site.stack.callback(self._watch.close)
         self._record = self._server.remote("record")(_record)
         self._run_id = uuid.uuid4().hex[:12]
         self._stopping = threading.Event()
@@ -249,8 +254,8 @@ class Load:
 
     def _queue_is_full(self) -> bool:
         try:
-            return bool(self._watch.llen(QUEUE) > self.backlog)
-        except redis.RedisError:
+            return self.site.waiting() > self.backlog
+        except (redis.RedisError, AMQPError, OSError):
             return False
 
     def _send(self, numbers: range) -> None:

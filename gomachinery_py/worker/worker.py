@@ -253,7 +253,7 @@ class Worker:
         if name not in self._names_seen and len(self._names_seen) < 100:
             self._names_seen.add(name)
             log.warning(
-                "task %r on %r is not registered with this worker and goes back to the queue, to be a dead letter at last",
+                "task %r on %r is not registered with this worker: back to the queue, and to the dead letters at last",
                 name,
                 brief(delivery.queue),
             )
