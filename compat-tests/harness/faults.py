@@ -172,17 +172,18 @@ class Site:
 
     def settle(self, quiet: float, limit: float = 600.0) -> None:
         """Wait until nothing is left to do, or nothing has happened for ``quiet`` seconds."""
-        before: tuple[int, int] = (-1, -1)
+        most, least = -1, 10**9
         since = began = time.monotonic()
         while True:
-            now = (self.executions(), self.unsettled())
-            if now != before:
-                before, since = now, time.monotonic()
+            done, left = self.executions(), self.unsettled()
+            # To take tasks and put them back is not to get on.
+            if done > most or left < least:
+                most, least, since = max(most, done), min(least, left), time.monotonic()
             idle = time.monotonic() - since
-            if (now[1] == 0 and idle > 0.5) or idle > quiet:
+            if (left == 0 and idle > 0.5) or idle > quiet:
                 return
             if time.monotonic() - began > limit:
-                raise AssertionError(f"still busy after {limit} s: {now[1]} tasks are left")
+                raise AssertionError(f"still busy after {limit} s: {left} tasks are left")
             time.sleep(0.05)
 
 
