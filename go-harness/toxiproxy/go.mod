@@ -1,6 +1,6 @@
 module gomachinery.example/toxiproxy
 
-go 1.26.8
+go 1.24
 
 tool github.com/Shopify/toxiproxy/v2/cmd/server
 
