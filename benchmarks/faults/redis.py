@@ -20,7 +20,8 @@ BACK_SECONDS = 15.0
 def crashes(kind: str, count: int, *, away: float = 0.3, last: float = 5.0, believes_all: bool = False) -> Verdict:
     """``count`` crashes, ``away`` seconds each and the last one ``last`` seconds."""
     with Site(append_only=True) as site:
-        workers = [site.worker(kind) for _ in range(2)]
+        # As they are by default: what is measured below is how often they try.
+        workers = [site.worker(kind, lease=30, delayed_poll=500) for _ in range(2)]
         began = time.monotonic()
         load = Load(site, 10**9, batch=1, believes_all=believes_all).start()
         back: list[float] = []

@@ -25,6 +25,8 @@ from typing import Any
 
 import redis
 from pika.exceptions import AMQPError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from gomachinery_py import Config, Server
 from gomachinery_py.errors import PublishError, ServiceUnavailable
@@ -62,7 +64,8 @@ class Site:
         self.log = self._redis(False)
         self.results = self._redis(True) if results else self.redis
         self.directory = self._directory()
-        self._watch: Any = self.redis.connect()
+        # Without redis-py's own retries, which would keep a sender waiting.
+        self._watch: Any = redis.Redis("127.0.0.1", self.redis.port, retry=Retry(NoBackoff(), 0))
         self.stack.callback(self._watch.close)
         #: What workers and producers connect to, when that is not the Redis itself.
         self.broker_url = self.redis.url()
