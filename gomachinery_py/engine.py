@@ -117,6 +117,8 @@ class Engine:
         self.observers = Observers()
         #: Told of each message: True when its task is registered here, False when it was given back.
         self.on_seen: Callable[[Delivery, bool], object] = lambda _delivery, _registered: None
+        #: Asked of each message whose task is not registered here: why it shall not go back once more, or None.
+        self.gives_up: Callable[[Delivery], str | None] = lambda _delivery: None
 
     # -- one message --
 
@@ -232,22 +234,27 @@ class Engine:
         again: bool = False,
     ) -> None:
         has_chord = _has_chord(signature)
-        if not signature.on_success and not has_chord and self.producer.fused and not again:
-            if await self._store(delivery, signature, origin, ((SUCCESS, results, ""),), settle=True):
-                self.observers.ended(signature, delivery.queue, "SUCCESS")
-            else:
-                _too_late(signature)
-            return
-        callbacks = [
-            callback if signature.immutable else with_results(callback, results)
-            for callback in signature.on_success or ()
-        ]
-        # What can be one step with the end of the message is: a crash before it then sends no callback twice.
-        late: Sequence[Signature] = ()
-        if has_chord and self.producer.fused:
-            late, callbacks = await self._sendable(delivery, callbacks), []
         steps: Sequence[Step] = () if again else ((SUCCESS, results, ""),)
-        if not await self._commit(delivery, signature, origin, steps, callbacks, settle=not has_chord):
+        late: Sequence[Signature] = ()
+        try:
+            if not signature.on_success and not has_chord and self.producer.fused and not again:
+                held = await self._store(delivery, signature, origin, steps, settle=True)
+            else:
+                callbacks = [
+                    callback if signature.immutable else with_results(callback, results)
+                    for callback in signature.on_success or ()
+                ]
+                # What can be one step with the end of the message is: a crash before it then sends no callback twice.
+                if has_chord and self.producer.fused:
+                    late, callbacks = await self._sendable(delivery, callbacks), []
+                held = await self._commit(delivery, signature, origin, steps, callbacks, settle=not has_chord)
+        except ServiceError as refused:
+            if again or isinstance(refused, WrongKeyType):
+                raise
+            # For good, unlike a store that is away: to try again would never end.
+            await self._failed(delivery, signature, origin, MachineryError(f"its result cannot be stored: {refused}"))
+            return
+        if not held:
             _too_late(signature)
             return
         self.observers.ended(signature, delivery.queue, "SUCCESS")
@@ -307,6 +314,10 @@ class Engine:
     async def _unregistered(self, delivery: Delivery, signature: Signature) -> None:
         if signature.ignore_when_task_not_registered:
             await self.broker.drop(delivery)
+            return
+        hopeless = self.gives_up(delivery)
+        if hopeless is not None:
+            await self._bury(delivery, f"task {brief(signature.name)!r} {hopeless}")
             return
         await self.broker.requeue(delivery)
         self.on_seen(delivery, False)

@@ -167,17 +167,18 @@ return replies
 FETCH: Final = """\
 -- Each body is held under a mark of its own: a worker that meets a message again, which others gave back meanwhile,
 -- must not take what it writes now for what it was allowed to write then.
--- KEYS: queue, inflight, attempts, workers   ARGV: worker, mark, how many, (body already taken)
+-- KEYS: queue, inflight, attempts, workers   ARGV: worker, mark, how many, how many bytes, (body already taken)
 -- Also a sign of life: who was forgotten while it slept is known again before it holds anything.
 redis.call('ZADD', KEYS[4], redis.call('TIME')[1], ARGV[1])
 redis.call('LLEN', KEYS[2])
-local taken = {}
+local taken, bytes = {}, 0
 local function hold(body)
   taken[#taken + 1] = body
+  bytes = bytes + #body
   redis.call('RPUSH', KEYS[2], ARGV[2] .. #taken .. '\\n' .. body)
 end
-if ARGV[4] and redis.call('LREM', KEYS[2], -1, ARGV[4]) == 1 then hold(ARGV[4]) end
-while #taken < tonumber(ARGV[3]) do
+if ARGV[5] and redis.call('LREM', KEYS[2], -1, ARGV[5]) == 1 then hold(ARGV[5]) end
+while #taken < tonumber(ARGV[3]) and bytes < tonumber(ARGV[4]) do
   local body = redis.call('LPOP', KEYS[1])
   if not body then break end
   hold(body)

@@ -92,7 +92,7 @@ class Pump:
         self._lives: set[_Life] = set()
         # Per queue; single steps on a dict are safe between threads.
         self._held: dict[str, dict[int, Delivery]] = {}
-        self._given_back = 0
+        self._given_back = self._given_bytes = 0
         self._draining = False
         self._aborted = False
         self.ended = threading.Event()
@@ -103,6 +103,7 @@ class Pump:
         """Begin the lives of messages that were taken."""
         for delivery in deliveries:
             self._held.setdefault(delivery.queue, {})[id(delivery)] = delivery
+        self._room.weigh(sum(len(delivery.body) for delivery in deliveries))
         self._inbox.put(("deliveries", deliveries))
 
     def held(self, queue: str) -> list[Delivery]:
@@ -139,8 +140,9 @@ class Pump:
                 self._launch()
                 self._depart()
                 if self._given_back:
+                    self._room.weigh(-self._given_bytes)
                     self._room.give_back(self._given_back, is_idle=not self._lives)
-                    self._given_back = 0
+                    self._given_back = self._given_bytes = 0
         except BaseException:
             log.critical("the worker's driver failed and stops", exc_info=True)
             raise
@@ -324,6 +326,7 @@ class Pump:
     def _release(self, delivery: Delivery) -> None:
         del self._held[delivery.queue][id(delivery)]
         self._given_back += 1
+        self._given_bytes += len(delivery.body)
 
     def _failed(self, life: _Life, error: Exception) -> None:
         """A life broke in a way that nobody foresaw: the message is kept, the worker goes on."""

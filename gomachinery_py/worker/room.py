@@ -13,6 +13,8 @@ __all__ = ["Room"]
 # Taken in advance is what the slots finish in this time.
 _AHEAD_SECONDS = 0.05
 _UNKNOWN_SECONDS = 1.0
+# With so many bytes in hand nothing more is taken: memory is what large messages need, not how many they are.
+_BYTES = 32 * 1024 * 1024
 
 
 class Room:
@@ -25,6 +27,7 @@ class Room:
         #: How long tasks take here, the latest ones counting most.
         self.mean_seconds = _UNKNOWN_SECONDS
         self._held = 0
+        self._bytes = 0
         self._condition = threading.Condition()
 
     def take(self, timeout: float) -> int:
@@ -47,6 +50,11 @@ class Room:
             if is_idle or self._held <= self.concurrency + self._ahead // 2:
                 self._condition.notify()
 
+    def weigh(self, size: int) -> None:
+        """Messages of so many bytes came, or, when it is negative, are done with."""
+        with self._condition:
+            self._bytes += size
+
     def ran(self, seconds: float) -> None:
         """A task took so long; called by one thread only."""
         self.mean_seconds += (seconds - self.mean_seconds) * 0.2
@@ -60,4 +68,6 @@ class Room:
             self._ahead = 0
 
     def _free(self) -> int:
+        if self._bytes >= _BYTES:
+            return 0
         return self.concurrency + self._ahead - self._held

@@ -175,6 +175,7 @@ class Worker:
             for queue in self.queues
         ]
         self._engine.on_seen = self._seen
+        self._engine.gives_up = self._gives_up
         self._chores = [
             heartbeat(self._broker, self.queues, self.name, min(settings.heartbeat, self._broker.beat_seconds)),
             recovery(self._broker, self.queues, self.name, settings.recovery),
@@ -294,12 +295,18 @@ class Worker:
                     intake.bounces.bounced(delivery.body)
                     self._tell_unregistered(delivery)
 
+    def _gives_up(self, delivery: Delivery) -> str | None:
+        for intake in self._intakes:
+            if intake.queue == delivery.queue and intake.bounces.gives_up(delivery.body):
+                return "is not registered here, and nobody else has taken it for long"
+        return None
+
     def _tell_unregistered(self, delivery: Delivery) -> None:
         name = brief(decode_signature(delivery.body).name)
         if name not in self._names_seen and len(self._names_seen) < 100:
             self._names_seen.add(name)
             log.warning(
-                "task %r on %r is not registered with this worker and goes back to the queue, each time it comes",
+                "task %r on %r is not registered with this worker: back to the queue, and to the dead letters at last",
                 name,
                 brief(delivery.queue),
             )
