@@ -15,7 +15,7 @@ from python_tasks import server
 from gomachinery_py.backends.redis import RedisBackend
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis import RedisBroker
-from gomachinery_py.effects import Request
+from gomachinery_py.effects import Flight, Request
 from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ServiceUnavailable
 from gomachinery_py.ports.redis import RedisPort
@@ -41,18 +41,20 @@ def no_drain() -> None:
 
 def no_result_needed() -> None:
     """A write that the result store did not take counts as written."""
-    original = RedisPort.send
+    original = RedisPort.begin
 
-    def send(self: RedisPort, requests: Sequence[Request]) -> list[list[Any] | Exception]:
-        answers = original(self, requests)
+    def begin(self: RedisPort, requests: Sequence[Request]) -> Flight:
+        answers = original(self, requests).finish()
         if self is not server.backend.port:
-            return answers
-        return [
-            [None] * len(request.commands) if isinstance(answer, ServiceUnavailable) else answer
-            for request, answer in zip(requests, answers, strict=True)
-        ]
+            return Flight(answers)
+        return Flight(
+            [
+                [None] * len(request.commands) if isinstance(answer, ServiceUnavailable) else answer
+                for request, answer in zip(requests, answers, strict=True)
+            ]
+        )
 
-    RedisPort.send = send  # type: ignore[method-assign]
+    RedisPort.begin = begin  # type: ignore[method-assign]
 
 
 def plain_chord() -> None:
