@@ -120,7 +120,7 @@ def _text_of(parameter: Any) -> tuple[str, PlainText]:
     kind = parameter.type
     text = None if kind is None else PLAIN_TEXTS.get(kind.name)
     # What is not Machinery's own type of that name, such as Json[...], writes its values otherwise.
-    if text is None or kind is not type_named(kind.name):
+    if kind is None or text is None or kind is not type_named(kind.name):
         raise ValueError(f"{parameter.name} takes values that are not plain")
     return f'{{"Name":"","Type":"{kind.name}","Value":', text
 

@@ -121,12 +121,14 @@ class Batch:
         return b"".join([hiredis.pack_command(command) for command in self.commands])
 
     def unknown_scripts(self) -> list[tuple[int, bytes]]:
-        """Where the server did not know a script's SHA, and the command that sends it whole."""
-        return [
-            (at, hiredis.pack_command(command))
-            for at, command in self._whole.items()
-            if isinstance(self.replies[at], NoScriptError)
-        ]
+        """Where the server did not know a script's SHA, and the command that sends it whole.
+
+        These have no reply yet: the server may be gone before there is one.
+        """
+        unknown = [at for at in self._whole if isinstance(self.replies[at], NoScriptError)]
+        for at in unknown:
+            self.replies[at] = _UNANSWERED
+        return [(at, hiredis.pack_command(self._whole[at])) for at in unknown]
 
     def failed(self, error: Exception) -> list[list[Any] | Exception]:
         """The same error for every request."""
