@@ -17,7 +17,7 @@ from gomachinery_py.outgoing_fields import Limits
 from gomachinery_py.wire.model import Arg, Signature
 from gomachinery_py.wire.reflect import RANGES
 
-__all__ = ["MAX_PLAIN_TEXT", "PLAIN_TEXTS", "PlainText", "plain_copy"]
+__all__ = ["MAX_PLAIN_TEXT", "PLAIN_TEXTS", "PlainText", "has_no_options", "plain_copy"]
 
 MAX_PLAIN_TEXT: Final = 1000
 """Characters of a text that is still plain."""
@@ -55,7 +55,7 @@ PLAIN_TEXTS: Final[dict[str, PlainText]] = {
 
 def plain_copy(s: Signature, limits: Limits, in_group: bool) -> Signature | None:
     """A copy with copies of the arguments, or None when the signature is not plain."""
-    if type(s) is not Signature or not _has_no_options(s) or limits.uuid_bytes or limits.routing_key_bytes:
+    if type(s) is not Signature or not has_no_options(s) or limits.uuid_bytes or limits.routing_key_bytes:
         return None
     names = (s.name, s.uuid, s.routing_key, s.group_uuid)
     for name in names:
@@ -89,7 +89,8 @@ def plain_copy(s: Signature, limits: Limits, in_group: bool) -> Signature | None
     return Signature(s.name, args, uuid, key, None, group, count, headers, declared=s.declared)
 
 
-def _has_no_options(s: Signature) -> bool:
+def has_no_options(s: Signature) -> bool:
+    """Whether a signature says nothing but what is called, where, and as part of which group."""
     return (
         s.eta is None
         and s.on_success is None

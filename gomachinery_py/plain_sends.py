@@ -8,6 +8,7 @@ and ``wire`` writes; the texts around those three are kept. Whatever is not that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -18,15 +19,17 @@ from gomachinery_py.errors import MachineryError
 from gomachinery_py.golang.time import Time, format_time
 from gomachinery_py.incoming import MAX_ARGUMENTS, MAX_BODY_BYTES
 from gomachinery_py.outgoing import Limits, check_signature
-from gomachinery_py.outgoing_plain import MAX_PLAIN_TEXT, PLAIN_TEXTS, PlainText
+from gomachinery_py.outgoing_plain import MAX_PLAIN_TEXT, PLAIN_TEXTS, PlainText, has_no_options
 from gomachinery_py.producer import Producer
-from gomachinery_py.wire.model import Signature
+from gomachinery_py.wire.model import Arg, Signature
+from gomachinery_py.workflow import Group
 
 __all__ = ["PlainSends", "TaskText"]
 
 # Texts of MAX_PLAIN_TEXT characters are far below what a message may have if they are no more than this.
 _MOST: Final = min(MAX_ARGUMENTS, MAX_BODY_BYTES // (2 * MAX_PLAIN_TEXT))
 _UUID: Final = "task_00000000-0000-4000-8000-000000000000"
+_is_task_uuid: Final = re.compile(r"task_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 _TIME_NS: Final = 1_000_000_000
 _TIME: Final = format_time(Time.from_unix_ns(_TIME_NS))
 
@@ -55,12 +58,38 @@ class PlainSends:
             found = self._texts[task.name] = (task.defaults, self._made(task))
         return found[1]
 
-    def _made(self, task: SentTask) -> TaskText | None:
+    def members_of(self, group: Group, time: str) -> list[tuple[Command, Command]] | None:
+        """What stores and what pushes each member of a group; None when one of them is not plain."""
+        texts: dict[str, TaskText | None] = {}
+        taken = {group.group_uuid}
+        pairs: list[tuple[Command, Command]] = []
+        for member in group.tasks:
+            task, uuid = member.declared, member.uuid
+            if task is None or not has_no_options(member) or member.chord_callback is not None:
+                return None
+            if task.name not in texts:
+                texts[task.name] = self._made(task, group)
+            text = texts[task.name]
+            if text is None or (member.name, member.routing_key) != (task.name, task.defaults.routing_key or ""):
+                return None
+            if (member.group_uuid, member.group_task_count) != (group.group_uuid, len(group.tasks)) or uuid in taken:
+                return None
+            arguments = text.given(member.args)
+            if arguments is None or type(uuid) is not str or not _is_task_uuid(uuid):
+                return None
+            taken.add(uuid)
+            stored, pushed = text.commands(uuid, arguments, time)
+            pairs.append((stored, pushed))
+        return pairs
+
+    def _made(self, task: SentTask, group: Group | None = None) -> TaskText | None:
         if not self._producer.fused:
             return None
         sample = Signature(task.name, [], uuid=_UUID)
+        if group is not None:
+            sample.group_uuid, sample.group_task_count = group.group_uuid, len(group.tasks)
         try:
-            checked = check_signature(task.defaults.applied(sample, 0), self._limits())
+            checked = check_signature(task.defaults.applied(sample, 0), self._limits(), in_group=group is not None)
             return TaskText(task.parameters, self._producer.commands_at(checked, Time.from_unix_ns(_TIME_NS)))
         except (MachineryError, TypeError, ValueError):
             # What is wrong is said by the whole way, each time that somebody sends it.
@@ -97,6 +126,23 @@ class TaskText:
             parts.append(f"{head}{written}}}")
         return f'"Args":[{",".join(parts)}]'
 
+    def given(self, args: Sequence[Arg] | None) -> str | None:
+        """:meth:`arguments` of a signature that was composed before; None also when a type is not as declared."""
+        kinds = self._positional
+        if args is None or len(args) < len(kinds) or len(args) > _MOST:
+            return None
+        if len(args) > len(kinds):
+            if self._rest is None:
+                return None
+            kinds = [*kinds, *(self._rest,) * (len(args) - len(kinds))]
+        parts = []
+        for (head, text), arg in zip(kinds, args, strict=True):
+            written = text(arg.value)
+            if written is None or arg.name or head != _head(arg.type):
+                return None
+            parts.append(f"{head}{written}}}")
+        return f'"Args":[{",".join(parts)}]'
+
     def commands(self, uuid: str, arguments: str, time: str) -> list[Command]:
         """PENDING and the push; ``time`` is as ``format_time`` writes it."""
         return [
@@ -122,7 +168,11 @@ def _text_of(parameter: Any) -> tuple[str, PlainText]:
     # What is not Machinery's own type of that name, such as Json[...], writes its values otherwise.
     if kind is None or text is None or kind is not type_named(kind.name):
         raise ValueError(f"{parameter.name} takes values that are not plain")
-    return f'{{"Name":"","Type":"{kind.name}","Value":', text
+    return _head(kind.name), text
+
+
+def _head(type_name: str) -> str:
+    return f'{{"Name":"","Type":"{type_name}","Value":'
 
 
 def _cut(text: str, *gaps: str) -> list[str]:

@@ -130,6 +130,17 @@ class Producer:
             ]
             await self.broker.port.execute_many(commands, atomic=True)
 
+    async def send_plain_group(
+        self, group_uuid: str, uuids: Sequence[str], pairs: Sequence[tuple[Command, Command]]
+    ) -> None:
+        """:meth:`send_group` for members whose commands are known already; only where :attr:`fused`."""
+        stored = self.backend.group_commands(self.backend.new_group(group_uuid, uuids))
+        for batch in _batches(pairs):
+            await self.backend.port.execute_many([*stored, *(store for store, _ in batch)])
+            stored = []
+        for batch in _batches(pairs):
+            await self.broker.port.execute_many([push for _, push in batch], atomic=True)
+
     async def send_group(self, group_uuid: str, members: Sequence[Signature]) -> None:
         """GroupMeta, then PENDING for every member, and only then the first publish (Go: ``SendGroup``, ``SendChord``).
 

