@@ -139,7 +139,6 @@ def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> S
     broker = _load(broker_row.broker, broker_row).configured(broker_port, clock, config, crash_safe=crash_safe)
     backend = _load(backend_row.backend, backend_row).configured(backend_port, clock, config)
 
-
     def open_lock() -> Lock:
         url = parse_lock(config.lock)
         if isinstance(url, EagerURL):
