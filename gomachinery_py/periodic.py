@@ -131,7 +131,9 @@ class PeriodicTasks:
     def _register(self, spec: str, name: str, send: Callable[[], Coroutine[Any, Any, object]]) -> None:
         schedule = parse(spec)
         if any(task.name + task.spec == name + spec for task in self.periodic_tasks):
-            raise SignatureError(f"periodic task {name!r} is declared twice with {spec!r}; give one of them another name")
+            raise SignatureError(
+                f"periodic task {name!r} is declared twice with {spec!r}; give one of them another name"
+            )
         self.periodic_tasks.append(PeriodicTask(name, spec, schedule, send))
 
 
