@@ -60,7 +60,7 @@ def test_what_redis_is_told(port: FakeRedisPort, clock: ManualClock) -> None:
     clock.now = START + SECOND
     run(RedisLock(port, clock).acquire(KEY, START + 2 * SECOND - 1))
     expected = [
-        ("SET", KEY, str(START + SECOND - 1), "PX", 1000, "NX"),
+        ("SET", KEY, str(START + SECOND - 1), "PX", 999, "NX"),
         ("SET", KEY, str(START + 2 * SECOND - 1), "PX", 1000, "NX"),
         ("GET", KEY),
         ("GETSET", KEY, str(START + 2 * SECOND - 1)),

@@ -216,9 +216,12 @@ class ClockedPort(FakeRedisPort):
         return super()._run(command)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(50))
 def test_five_schedulers_send_each_tick_once(seed: int) -> None:
-    """However late each of them looks and whoever sleeps, a second that somebody saw has exactly one tick."""
+    """However late each of them looks and whoever sleeps, a second that somebody saw has exactly one tick.
+
+    Its last two milliseconds do not count: who looks then only has the next tick before it.
+    """
     random_ = random.Random(seed)
     clock = ManualClock()
     port = ClockedPort(clock)
@@ -235,7 +238,8 @@ def test_five_schedulers_send_each_tick_once(seed: int) -> None:
         for agenda, lock in random_.sample(schedulers, random_.randrange(1, 6)):
             clock.now += random_.randrange(2_000_000)
             for entry in agenda.take_due():
-                seen.add(clock.now // SECOND)
+                if clock.now % SECOND <= SECOND - 2_000_000:
+                    seen.add(clock.now // SECOND)
                 run(tick(entry.task, lock, "sched", clock))
                 agenda.done(entry)
     assert dict.fromkeys(sorted(seen), 1) == dict(sorted(sent.items()))

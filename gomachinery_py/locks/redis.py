@@ -38,8 +38,9 @@ class RedisLock(Lock):
     async def _attempt(self, key: str, until_ns: int) -> bool | None:
         """Go: ``Lock``; None when the key has just expired."""
         now = self.clock.unix_ns()
-        # Rounded up, where Go cuts: a key that expires in the last millisecond would let a late scheduler in.
-        milliseconds = max(1, -(-(until_ns + 1 - now) // _NS_PER_MS))
+        # Cut to milliseconds, as in Go: a key that was still there at the next tick would have to be taken over, and
+        # a Go scheduler whose GETSET finds it gone locks itself out.
+        milliseconds = max(1, (until_ns + 1 - now) // _NS_PER_MS)
         if await self.port.execute(_take(key, until_ns, milliseconds)) is not None:
             return True
         held_until = await self.port.execute(("GET", key))

@@ -37,6 +37,7 @@ type Options struct {
 	DelayedQueue  string
 	Separator     string
 	Trace         bool
+	Lock          string
 }
 
 // Flags declares the options on a flag set.
@@ -55,6 +56,7 @@ func (o *Options) Flags(set *flag.FlagSet) {
 	set.StringVar(&o.DelayedQueue, "delayed-queue", "", "amqp.delayed_queue")
 	set.StringVar(&o.Separator, "separator", "", "multiple_broker_separator")
 	set.BoolVar(&o.Trace, "trace", false, "trace by OpenTelemetry's bridge to OpenTracing")
+	set.StringVar(&o.Lock, "lock", eagerLock, "lock of periodic tasks: eager, or redis://…")
 	set.StringVar(&o.TLSCA, "tls-ca", "", "PEM file of the authority to trust; switches TLS on")
 }
 

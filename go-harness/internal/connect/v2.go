@@ -10,7 +10,6 @@ import (
 	brokers "github.com/RichardKnop/machinery/v2/brokers/iface"
 	redisbroker "github.com/RichardKnop/machinery/v2/brokers/redis"
 	"github.com/RichardKnop/machinery/v2/config"
-	eagerlock "github.com/RichardKnop/machinery/v2/locks/eager"
 )
 
 // ServerV2 is a Machinery v2 server; v2 parses no URL, so the addresses are taken apart here.
@@ -56,7 +55,11 @@ func (o *Options) ServerV2() (*machinery.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return machinery.NewServer(cnf, broker, backend, eagerlock.New()), nil
+	lock, err := o.lockV2(cnf)
+	if err != nil {
+		return nil, err
+	}
+	return machinery.NewServer(cnf, broker, backend, lock), nil
 }
 
 func (o *Options) brokerV2(cnf *config.Config) (brokers.Broker, error) {
