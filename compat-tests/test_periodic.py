@@ -15,6 +15,9 @@ from harness.redis_server import RedisServer
 from harness.schedulers import PROGRAM, GoScheduler, PythonScheduler, watching
 from harness.signatures import Document
 
+from gomachinery_py import Server
+from gomachinery_py.effects import run
+
 SECONDS = float(os.environ.get("GMPY_PERIODIC_SECONDS", "10"))
 SECOND = 1_000_000_000
 
@@ -118,6 +121,24 @@ def test_a_lock_without_an_end_is_taken_over(
         running = scheduler()
         wait_until(lambda: redis_server.client.llen("ticks") >= 1, 20, "a tick")
         running.kill()
+
+
+@pytest.mark.parametrize("settings", [{"password": "s3cret p@ss"}, {"user": ("some.one", "s3cret:x")}, {"tls": True}])
+def test_a_lock_on_every_kind_of_server(
+    make_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """Password, user and TLS work from the lock's URL; two processes' locks are one."""
+    redis = make_redis(**settings)
+    if redis.ca_file:
+        monkeypatch.setenv("SSL_CERT_FILE", str(redis.ca_file))
+    until = time.time_ns() + 20 * SECOND
+    taken = []
+    for _ in range(2):
+        with Server("eager", result_backend="eager", lock=redis.url()) as server:
+            taken.append(run(server.lock.acquire("machinery_lock_x", until)))
+    assert [True, False] == taken
+    assert str(until).encode() == redis.client.get("machinery_lock_x")
+    assert 18_000 < redis.client.pttl("machinery_lock_x") <= 20_000
 
 
 def test_beat_outlives_its_redis(make_redis: Callable[..., RedisServer], start: Callable[..., Any]) -> None:

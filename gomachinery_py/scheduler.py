@@ -14,6 +14,7 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -215,9 +216,9 @@ class Scheduler:
         self._ask_to_stop()
         if self._thread is None:
             return True
-        self._thread.join(timeout)
-        for thread in list(self._ticks):
-            thread.join(timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        for thread in (self._thread, *self._ticks):
+            thread.join(None if end is None else max(0.0, end - time.monotonic()))
         finished = not self._thread.is_alive() and not self._ticks
         log.info("scheduler %r: stopped%s", self.program, "" if finished else ", some ticks are still being sent")
         return finished
@@ -239,15 +240,23 @@ class Scheduler:
     def _drive(self, agenda: Agenda) -> None:
         while not self._stopping:
             for entry in agenda.take_due(_AT_ONCE - len(self._ticks)):
-                thread = threading.Thread(target=self._send, args=(agenda, entry), name=entry.task.name, daemon=True)
-                self._ticks.add(thread)
-                thread.start()
+                self._begin(agenda, entry)
             wait = agenda.wait_ns()
             seconds = _LOOK_SECONDS if wait is None else min(wait / _BILLION, _LOOK_SECONDS)
             if len(self._ticks) >= _AT_ONCE:
                 seconds = _LOOK_SECONDS
             with contextlib.suppress(Empty):
                 self._wake.get(timeout=seconds)
+
+    def _begin(self, agenda: Agenda, entry: Entry) -> None:
+        thread = threading.Thread(target=self._send, args=(agenda, entry), name=entry.task.name, daemon=True)
+        self._ticks.add(thread)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads
+            self._ticks.discard(thread)
+            agenda.done(entry)
+            self._tell(entry, error)
 
     def _send(self, agenda: Agenda, entry: Entry) -> None:
         try:

@@ -21,13 +21,16 @@ __all__ = ["Lock", "lock_key", "program_name"]
 class Lock(ABC):
     """Where schedulers agree on who sends a tick."""
 
-    #: The connection, if there is any; the registry closes it.
-    port: Port | None = None
     #: Whether schedulers in other processes see it.
     is_shared = True
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
+
+    @property
+    def port(self) -> Port | None:
+        """The connection, if there is any; the server closes it."""
+        return None
 
     @abstractmethod
     async def acquire(self, key: str, until_ns: int) -> bool:

@@ -25,7 +25,11 @@ class RedisLock(Lock):
 
     def __init__(self, port: Port, clock: Clock) -> None:
         super().__init__(clock)
-        self.port: Port = port
+        self._port = port
+
+    @property
+    def port(self) -> Port:
+        return self._port
 
     async def acquire(self, key: str, until_ns: int) -> bool:
         """Go: ``LockWithRetries``. Another try is made only when the key went away between two looks at it."""
@@ -41,21 +45,21 @@ class RedisLock(Lock):
         # Cut to milliseconds, as in Go: a key that was still there at the next tick would have to be taken over, and
         # a Go scheduler whose GETSET finds it gone locks itself out.
         milliseconds = max(1, (until_ns + 1 - now) // _NS_PER_MS)
-        if await self.port.execute(_take(key, until_ns, milliseconds)) is not None:
+        if await self._port.execute(_take(key, until_ns, milliseconds)) is not None:
             return True
-        held_until = await self.port.execute(("GET", key))
+        held_until = await self._port.execute(("GET", key))
         if held_until is None:
             return None
         if not _is_past(key, held_until, now):
             return False
-        previous = await self.port.execute(("GETSET", key, str(until_ns)))
+        previous = await self._port.execute(("GETSET", key, str(until_ns)))
         if previous is not None and not _is_past(key, previous, now):
             return False
-        await self.port.execute(("PEXPIRE", key, milliseconds))
+        await self._port.execute(("PEXPIRE", key, milliseconds))
         return True
 
     async def check(self) -> None:
-        await self.port.execute(("PING",))
+        await self._port.execute(("PING",))
 
 
 def _take(key: str, until_ns: int, milliseconds: int) -> Command:
