@@ -12,7 +12,7 @@ from harness.command_line import gomachinery
 from harness.normalise import Names
 from harness.process import wait_until
 from harness.redis_server import RedisServer
-from harness.schedulers import PROGRAM, GoScheduler, PythonScheduler, watching
+from harness.schedulers import PROGRAM, GoScheduler, PythonScheduler, Watch, watching
 from harness.signatures import Document
 
 from gomachinery_py import Server
@@ -52,9 +52,9 @@ def plan(kind: str, queue: str) -> Document:
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_each_tick_once(redis_server: RedisServer, start: Callable[..., Any], version: str) -> None:
-    """Two Go and two Python schedulers of one name: every period has one tick, and either side sends some alone."""
+    """Two Go and two Python schedulers of one name: each tick comes once, and Python goes on when Go has ended."""
     entries = [{**plan("task", "ticks"), "name": "shared"}]
-    with watching(redis_server, f"machinery_lock_{PROGRAM}shared@every 1s", "ticks") as watch:
+    with watching(redis_server, "shared", 1, "ticks") as watch:
         go = [start(GoScheduler, version, entries) for _ in range(2)]
         python = [start(PythonScheduler, entries) for _ in range(2)]
         before = watch.pushes()
@@ -67,8 +67,28 @@ def test_each_tick_once(redis_server: RedisServer, start: Callable[..., Any], ve
         assert [0, 0] == [scheduler.stop() for scheduler in python]
     assert [] == watch.troubles()
     assert together >= SECONDS * 0.5
-    assert all((end + 1) % SECOND == 0 for end in watch.periods())
-    assert sorted(watch.periods()) == watch.periods()
+    assert all((end + 1) % SECOND == 0 for end in watch.ticks())
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ("0.0 a SET 1, 0.0 a RPUSH, 1.0 b SET 2, 1.0 b RPUSH, 1.1 a SET 2, 1.1 a GET", []),
+        ("0.0 a SET 1, 0.0 a RPUSH, 1.0 a SET 2, 1.0 a GET, 1.0 a PEXPIRE, 1.0 a RPUSH", []),
+        ("0.0 a SET 1, 0.0 a RPUSH, 0.1 b SET 1, 0.1 b RPUSH", ["second tick"]),
+        ("0.0 a SET 1, 0.0 a RPUSH, 1.1 b SET 2, 1.1 b GET", ["though free"]),
+        ("0.0 a SET 1, 1.0 a SET 2, 1.0 a RPUSH", ["2 locks, 1 tasks"]),
+    ],
+)
+def test_what_the_watch_tells(events: str, expected: list[str]) -> None:
+    """A tick that came twice, one that nobody had though somebody asked, and one that was not sent."""
+    watch = Watch(SECOND)
+    for event in events.split(", "):
+        moment, client, command, *until = event.split()
+        watch.events.append((float(moment), client, command, int(until[0]) * SECOND if until else 0))
+    found = watch.troubles()
+    assert len(expected) == len(found)
+    assert all(part in text for part, text in zip(expected, found, strict=True))
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

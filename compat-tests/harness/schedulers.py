@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import gobuild
@@ -19,11 +20,13 @@ from harness.python_worker import python_environment
 from harness.redis_server import RedisServer
 from harness.signatures import Document
 
-__all__ = ["PROGRAM", "GoScheduler", "PythonScheduler", "Watch", "watching"]
+__all__ = ["PROGRAM", "Attempt", "GoScheduler", "PythonScheduler", "Watch", "watching"]
 
 #: What a Go scheduler's file is called; ours is told to say the same.
 PROGRAM = "scheduler"
 READY_SECONDS = 60.0
+# Between the look at the clock of who asks and the server's.
+FREE_AFTER_NS = 50_000_000
 _numbers = itertools.count(1)
 
 
@@ -66,59 +69,96 @@ class PythonScheduler(Process):
             raise self.failed("did not begin")
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One look at the lock: when (Unix seconds of the server), until when it would be held, and what came of it."""
+
+    time: float
+    until: int
+    acquired: bool
+
+
 @dataclass
 class Watch:
-    """What ``MONITOR`` showed of one lock and one queue, in order: the values that were tried, and ``None`` for a
-    push."""
+    """What ``MONITOR`` showed of one lock and one queue: time, client, command and value, in order.
 
-    events: list[int | None] = field(default_factory=list)
+    A client that got the lock by SET does not look at it with GET; one that took it over gives it a time to live.
+    Schedulers that were started at different moments have ``@every`` ticks at different moments, too: what they have
+    in common is that a tick holds the lock until the next one.
+    """
 
-    def periods(self) -> list[int]:
-        """Each period that a scheduler asked for, by its end, as it was first seen."""
-        return list(dict.fromkeys(event for event in self.events if event is not None))
+    period_ns: int
+    events: list[tuple[float, str, str, int]] = field(default_factory=list)
 
     def pushes(self) -> int:
-        return self.events.count(None)
+        """How many tasks came."""
+        return sum(1 for _, _, command, _ in self.events if command == "RPUSH")
+
+    def attempts(self) -> list[Attempt]:
+        """Every SET, in order; whether it, or the take-over that it led to, got the lock."""
+        found: list[Attempt] = []
+        for at, (time, client, command, until) in enumerate(self.events):
+            if command != "SET":
+                continue
+            acquired = True
+            for _, other, following, _ in self.events[at + 1 :]:
+                if other != client or following not in ("SET", "GET", "EXPIRE", "PEXPIRE"):
+                    continue
+                if following == "GET":
+                    acquired = False
+                    continue
+                acquired = acquired or following != "SET"
+                break
+            found.append(Attempt(time, until, acquired))
+        return found
+
+    def ticks(self) -> list[int]:
+        """The end of the lock at each tick."""
+        return [attempt.until for attempt in self.attempts() if attempt.acquired]
+
+    def longest_gap(self) -> float:
+        """Seconds between the ends of two locks that follow each other."""
+        return max((after - before) / 1e9 for before, after in pairwise(self.ticks()))
 
     def troubles(self) -> list[str]:
-        """Where a period had no tick, or more than one."""
-        seen: set[int] = set()
-        pushes = 0
+        """Where a tick came twice, or not though somebody asked for it."""
         found: list[str] = []
-        for event in self.events:
-            if event is None:
-                pushes += 1
-                if pushes > len(seen):
-                    found.append(f"tick {pushes} came in period {len(seen)}")
-            elif event not in seen:
-                if pushes < len(seen) - 1:
-                    found.append(f"period {len(seen)} began after {pushes} ticks")
-                seen.add(event)
-        if pushes != len(seen):
-            found.append(f"{len(seen)} periods, {pushes} ticks")
+        held_until = 0
+        for attempt in self.attempts():
+            if attempt.acquired:
+                if held_until and attempt.until - held_until < self.period_ns:
+                    found.append(f"at {attempt.time}: a second tick before {held_until}")
+                held_until = attempt.until
+            elif attempt.time * 1e9 > held_until + FREE_AFTER_NS:
+                found.append(f"at {attempt.time}: refused though free since {held_until}")
+        if self.pushes() != len(self.ticks()):
+            found.append(f"{len(self.ticks())} locks, {self.pushes()} tasks")
         return found
 
 
 @contextmanager
-def watching(redis: RedisServer, lock: str, queue: str) -> Iterator[Watch]:
-    """Watch a lock and a queue of the default database while the block runs."""
-    watch, ended = Watch(), "end of watching"
+def watching(redis: RedisServer, name: str, seconds: int, queue: str) -> Iterator[Watch]:
+    """Watch the periodic task ``name``, ``@every`` so many seconds, and its queue while the block runs."""
+    watch, ended = Watch(seconds * 1_000_000_000), "end of watching"
+    lock = f"machinery_lock_{PROGRAM}{name}@every {seconds}s"
     began = threading.Event()
 
     def listen() -> None:
         with redis.connect() as client, client.monitor() as monitor:
             began.set()
             for event in monitor.listen():
-                command = event["command"]
-                words = command.split(" ")
-                if command.endswith(ended):
+                text: str = event["command"]
+                command = text.split(" ")[0].upper()
+                where = (float(event["time"]), f"{event['client_address']}:{event['client_port']}", command)
+                if text.endswith(ended):
                     return
-                if words[0].upper() == "SET" and f" {lock} " in command and words[-1].upper() == "NX":
-                    watch.events.append(int(command.partition(f" {lock} ")[2].split(" ")[0]))
-                elif words[0].upper() == "RPUSH" and words[1] == queue:
-                    watch.events.append(None)
+                if text.startswith(f"{queue} ", len(command) + 1) and command == "RPUSH":
+                    watch.events.append((*where, 0))
+                elif text.startswith(lock, len(command) + 1):
+                    rest = text[len(command) + 1 + len(lock) :].split()
+                    watch.events.append((*where, int(rest[0]) if command == "SET" else 0))
 
-    thread = threading.Thread(target=listen, name="monitor")
+    thread = threading.Thread(target=listen, name="monitor", daemon=True)
     thread.start()
     began.wait(10)
     try:
