@@ -65,11 +65,19 @@ def pair(request: Any, fleet: ConformanceFleet) -> Iterator[ConformancePair]:
     assert not isinstance(worker, GoWorker) or worker.restarts == 0, worker.failed("started over")
 
 
+def fleet_writes_bson(pair: ConformancePair) -> bool:
+    """Whether Go stores results as BSON, which has no unsigned integers."""
+    return pair.fleet.subject.store == "mongodb" and pair.worker_kind != "python"
+
+
 def test_each_type(pair: ConformancePair) -> None:
     """Every scalar at its limits and a slice of every type come back as they went, with Go's type name."""
     cases: list[tuple[str, Any]] = [(kind, value) for kind, several in SCALARS.items() for value in several]
     cases += [(f"[]{kind}", several) for kind, several in SCALARS.items() if kind != "uint8"]
     cases += [("[]uint8", BYTES)]
+    if fleet_writes_bson(pair):
+        # Go cannot store these, and its worker would stop.
+        cases = [case for case in cases if str(2**63) not in str(case) and str(2**64 - 1) not in str(case)]
 
     sent = [pair.producer.send_task(signature(f"echo_{kind}", (kind, value)), typed=True) for kind, value in cases]
 

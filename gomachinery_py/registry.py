@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from gomachinery_py.backends.base import Backend
@@ -16,6 +16,8 @@ from gomachinery_py.brokers.base import Broker
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Port
 from gomachinery_py.errors import ConfigError, MissingExtra
+from gomachinery_py.locks.base import Lock
+from gomachinery_py.locks.eager import EagerLock
 from gomachinery_py.urls import (
     AMQPURL,
     SQSURL,
@@ -29,6 +31,7 @@ from gomachinery_py.urls import (
     ServiceURL,
     parse_backend,
     parse_broker,
+    parse_lock,
     split_brokers,
 )
 
@@ -37,12 +40,16 @@ __all__ = ["Services", "open_services"]
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """``port`` opens the connection; ``broker`` and ``backend`` are classes with ``configured(port, …)``."""
+    """``port`` opens the connection; ``broker`` and ``backend`` are classes with ``configured(port, …)``.
+
+    ``lock`` is a class that is made of a port and a clock.
+    """
 
     port: str
     broker: str | None
     backend: str | None
     extra: str | None = None
+    lock: str | None = None
 
 
 _ROWS: dict[type[Any], _Row] = {
@@ -51,6 +58,7 @@ _ROWS: dict[type[Any], _Row] = {
         "gomachinery_py.brokers.redis:RedisBroker",
         "gomachinery_py.backends.redis:RedisBackend",
         "redis",
+        "gomachinery_py.locks.redis:RedisLock",
     ),
     AMQPURL: _Row(
         "gomachinery_py.ports.amqp:open_port",
@@ -89,20 +97,39 @@ _REDIS_CLUSTER = _Row(
     "gomachinery_py.brokers.redis_cluster:RedisClusterBroker",
     "gomachinery_py.backends.redis_cluster:RedisClusterBackend",
     "redis",
+    lock="gomachinery_py.locks.redis:RedisLock",
 )
 _REDIS_SENTINEL = replace(_ROWS[RedisURL], port="gomachinery_py.ports.redis_sentinel:open_port")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Services:
     """A broker and a result store, ready to be used; nothing has been connected yet."""
 
     broker: Broker
     backend: Backend
+    _open_lock: Callable[[], Lock]
+    _lock: Lock | None = field(default=None, init=False)
+
+    @property
+    def lock(self) -> Lock:
+        """The lock for periodic tasks, opened when it is first asked for: who only sends needs none.
+
+        Raises ConfigError for a URL that no lock has, MissingExtra when the client library is not installed.
+        """
+        if self._lock is None:
+            self._lock = self._open_lock()
+        return self._lock
 
     @property
     def ports(self) -> list[Port]:
-        return [self.broker.port] if self.broker.port is self.backend.port else [self.broker.port, self.backend.port]
+        """Every connection, once."""
+        lock = self._lock.port if self._lock is not None else None
+        ports: list[Port] = []
+        for port in (self.broker.port, self.backend.port, lock):
+            if port is not None and port not in ports:
+                ports.append(port)
+        return ports
 
 
 def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> Services:
@@ -128,7 +155,17 @@ def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> S
     )
     broker = _load(broker_row.broker, broker_row).configured(broker_port, clock, config, crash_safe=crash_safe)
     backend = _load(backend_row.backend, backend_row).configured(backend_port, clock, config)
-    return Services(cast(Broker, broker), cast(Backend, backend))
+
+    def open_lock() -> Lock:
+        url = parse_lock(config.lock)
+        if isinstance(url, EagerURL):
+            return EagerLock(clock)
+        row = _row(url, config)
+        assert row.lock is not None
+        port = broker_port if url == broker_url else _load(row.port, row)(url, config)
+        return cast(Lock, _load(row.lock, row)(port, clock))
+
+    return Services(cast(Broker, broker), cast(Backend, backend), open_lock)
 
 
 def _several(setting: str, separator: str, parse: Callable[[str], ServiceURL]) -> ServiceURL:

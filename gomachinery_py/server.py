@@ -21,6 +21,7 @@ from gomachinery_py.errors import ConfigError, SignatureError, WireError
 from gomachinery_py.incoming import brief
 from gomachinery_py.observing import Observer, Observers
 from gomachinery_py.outgoing import Limits
+from gomachinery_py.periodic import PeriodicTasks
 from gomachinery_py.producer import Producer
 from gomachinery_py.registry import open_services
 from gomachinery_py.results import AsyncResult, ChainResult, ChordResult, GroupResult, blocking
@@ -42,13 +43,14 @@ R = TypeVar("R")
 _PAGE = 500
 
 
-class Server:
+class Server(PeriodicTasks):
     """Where tasks are declared, sent, and their results read.
 
     Args:
         broker: a URL, or a whole Config.
         result_backend: a URL; the broker's own by default, where it can keep results.
-        lock: a URL for periodic tasks.
+        lock: a URL for periodic tasks; by default schedulers in other processes are not known of.
+        lock_program: the name in the lock's key, shared with schedulers in Go; by default this program's file name.
         default_queue: where tasks without a routing key go.
         results_expire_in: seconds that states and results are kept; 0 is Machinery's hour.
         crash_safe: False takes tasks as Go does, off the queue before they ran: lost when the worker dies.
@@ -73,8 +75,10 @@ class Server:
         lease: float = 30.0,
         signing: Signing | None = None,
         observers: Sequence[Observer] = (),
+        lock_program: str | None = None,
         clock: Clock | None = None,
     ) -> None:
+        super().__init__(lock_program)
         self.config = _configuration(broker, result_backend, lock, default_queue, results_expire_in)
         self.clock = clock or SystemClock()
         #: Every declared task by name, remote ones included.

@@ -17,6 +17,7 @@ from gomachinery_py.cli.errors import debug_option, execute
 __all__ = ["cli", "main"]
 
 _COMMANDS = {
+    "beat": "beat:beat",
     "delayed": "queues:delayed",
     "dev": "dev:dev",
     "health": "health:health",

@@ -38,13 +38,16 @@ class Settings:
     default_queue: str | None
     strict: bool
 
-    def open(self, app: Server | None = None, *, broker: bool = True, backend: bool = True) -> Server:
+    def open(
+        self, app: Server | None = None, *, broker: bool = True, backend: bool = True, lock: bool = False
+    ) -> Server:
         """The server of a command, configured by all that was given.
 
         Args:
             app: the server to configure; a new one unless given.
             broker: whether the broker must be reachable.
             backend: whether the result store must be reachable.
+            lock: whether the lock of periodic tasks must be reachable.
 
         Raises ServiceUnavailable within two seconds, ConfigError, MissingExtra, click.ClickException.
         """
@@ -59,6 +62,8 @@ class Settings:
             checks[server.config.result_backend] = server.backend.check
         if broker:
             checks[server.config.broker] = server.broker.check
+        if lock and server.lock.is_shared:
+            checks[server.config.lock] = server.lock.check
         for port in (server.broker.port, server.backend.port):
             port.prepare()
         for url, check in checks.items():

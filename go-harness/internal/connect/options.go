@@ -40,6 +40,7 @@ type Options struct {
 	SQS           SQS
 	Cluster       bool
 	MasterName    string
+	Lock          string
 }
 
 // Flags declares the options on a flag set.
@@ -61,6 +62,7 @@ func (o *Options) Flags(set *flag.FlagSet) {
 	o.SQS.flags(set)
 	set.BoolVar(&o.Cluster, "cluster", false, "redis.cluster_mode (v1) or cluster_enabled (v2)")
 	set.StringVar(&o.MasterName, "master-name", "", "redis.master_name: the broker's hosts are sentinels")
+	set.StringVar(&o.Lock, "lock", eagerLock, "lock of periodic tasks: eager, or redis://…")
 	set.StringVar(&o.TLSCA, "tls-ca", "", "PEM file of the authority to trust; switches TLS on")
 }
 

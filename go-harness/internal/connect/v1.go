@@ -5,7 +5,6 @@ import (
 	redisbackend "github.com/RichardKnop/machinery/v1/backends/redis"
 	redisbroker "github.com/RichardKnop/machinery/v1/brokers/redis"
 	"github.com/RichardKnop/machinery/v1/config"
-	eagerlock "github.com/RichardKnop/machinery/v1/locks/eager"
 )
 
 // ConfigV1 is the configuration of a Machinery v1 server.
@@ -23,7 +22,7 @@ func (o *Options) ConfigV1() (*config.Config, error) {
 		DefaultQueue:    o.Queue,
 		ResultBackend:   o.Backend,
 		ResultsExpireIn: o.ResultsExpire,
-		Lock:            "eager",
+		Lock:            o.Lock,
 
 		MultipleBrokerSeparator: o.Separator,
 		TLSConfig:               tlsConfig,
@@ -71,10 +70,14 @@ func (o *Options) ServerV1() (*machinery.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	lock, err := o.lockV1(cnf)
+	if err != nil {
+		return nil, err
+	}
 	return machinery.NewServerWithBrokerBackendLock(
 		cnf,
 		redisbroker.NewGR(cnf, []string{broker.address()}, broker.DB),
 		redisbackend.NewGR(cnf, []string{backend.address()}, backend.DB),
-		eagerlock.New(),
+		lock,
 	), nil
 }

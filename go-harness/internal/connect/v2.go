@@ -12,7 +12,6 @@ import (
 	redisbroker "github.com/RichardKnop/machinery/v2/brokers/redis"
 	sqsbroker "github.com/RichardKnop/machinery/v2/brokers/sqs"
 	"github.com/RichardKnop/machinery/v2/config"
-	eagerlock "github.com/RichardKnop/machinery/v2/locks/eager"
 )
 
 // ServerV2 is a Machinery v2 server; v2 parses no URL, so the addresses are taken apart here.
@@ -60,7 +59,11 @@ func (o *Options) ServerV2() (*machinery.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return machinery.NewServer(cnf, broker, backend, eagerlock.New()), nil
+	lock, err := o.lockV2(cnf)
+	if err != nil {
+		return nil, err
+	}
+	return machinery.NewServer(cnf, broker, backend, lock), nil
 }
 
 func (o *Options) brokerV2(cnf *config.Config) (brokers.Broker, error) {
