@@ -149,7 +149,7 @@ def test_a_result_that_is_too_large(
     python_worker: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The task is kept among the dead letters, with what DynamoDB said, and the worker goes on."""
+    """The task fails with what DynamoDB said, and the worker goes on."""
     for name, value in dynamodb.environment.items():
         monkeypatch.setenv(name, value)
     worker = python_worker(backend=URL)
@@ -158,10 +158,12 @@ def test_a_result_that_is_too_large(
     push(client, "machinery_tasks", signature("echo_string", ("string", "x" * 500_000), UUID="large"))
     push(client, "machinery_tasks", signature("echo_string", ("string", "small"), UUID="small"))
 
-    wait_until(lambda: client.llen("{machinery_tasks}:gmpy:dead") == 1, 20, "a dead letter")
+    wait_until(lambda: (dynamodb.task("large") or {}).get("State") == {"S": "FAILURE"}, 20, "a failure")
     wait_until(lambda: (dynamodb.task("small") or {}).get("State") == {"S": "SUCCESS"}, 20, "the other one")
-    [reason] = client.hvals("{machinery_tasks}:gmpy:dead:reasons")
-    assert b"Item size" in reason
+    text = dynamodb.task("large")["Error"]["S"]
+    assert text.startswith("its result cannot be stored")
+    assert "Item size" in text
+    assert client.llen("{machinery_tasks}:gmpy:dead") == 0
     assert worker.alive
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -127,23 +128,36 @@ def _stored(kind: str, value: Any) -> Any:
     return _text(value) if isinstance(value, str) else _text(value_text(value))
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no float64")
+    return number
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON")
+
+
+# What Go decodes JSON to: every number is a float64, and one that does not fit is an error.
+_DECODER: Final = json.JSONDecoder(parse_int=_finite, parse_float=_finite, parse_constant=_no_number)
+
+
 def _decoded(text: str) -> tuple[bool, Any]:
     """Whether Go would store a text as JSON: its first value is an object or null; and that value."""
     try:
-        value, _ = json.JSONDecoder().raw_decode(text.lstrip(" \t\r\n"))
-    except (ValueError, RecursionError):
+        value, _ = _DECODER.raw_decode(text.lstrip(" \t\r\n"))
+    except (ValueError, OverflowError, RecursionError):
         return False, None
     return value is None or isinstance(value, dict), value
 
 
 def _plain(value: Any) -> Any:
-    """What Go decodes JSON to: every number is a float64."""
+    """Decoded JSON as BSON takes it."""
     if isinstance(value, dict):
         return {_text(key).replace("\0", ""): _plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value) if abs(value) < 1 << 1000 else None
     return _text(value) if isinstance(value, str) else value
 
 

@@ -29,7 +29,7 @@ __all__ = ["MongoDBPort", "open_port"]
 
 log = logging.getLogger(__name__)
 
-_REACH_MS: Final = 1500
+_REACH_MS: Final = 1000
 _ANSWER_MS: Final = 10_000
 _LOGIN_CODES: Final = frozenset({13, 18})
 _AWAY = (errors.AutoReconnect, errors.ServerSelectionTimeoutError, errors.ConnectionFailure, errors.NetworkTimeout)
