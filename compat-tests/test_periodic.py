@@ -73,8 +73,8 @@ def test_each_tick_once(redis_server: RedisServer, start: Callable[..., Any], ve
 @pytest.mark.parametrize(
     ("events", "expected"),
     [
-        ("0.0 a SET 1, 0.0 a RPUSH, 1.0 b SET 2, 1.0 b RPUSH, 1.1 a SET 2, 1.1 a GET", []),
-        ("0.0 a SET 1, 0.0 a RPUSH, 1.0 a SET 2, 1.0 a GET, 1.0 a PEXPIRE, 1.0 a RPUSH", []),
+        ("0.0 a SET 1, 0.0 a RPUSH, 1.0 b SET 2, 1.0 b RPUSH, 1.1 a SET 2, 1.1 a GET, 1.1 a PEXPIRE", []),
+        ("0.0 a SET 1, 0.0 a RPUSH, 1.0 a SET 2, 1.0 a GET, 1.0 a GETSET 2, 1.0 a PEXPIRE, 1.0 a RPUSH", []),
         ("0.0 a SET 1, 0.0 a RPUSH, 0.1 b SET 1, 0.1 b RPUSH", ["second tick"]),
         ("0.0 a SET 1, 0.0 a RPUSH, 1.1 b SET 2, 1.1 b GET", ["though free"]),
         ("0.0 a SET 1, 1.0 a SET 2, 1.0 a RPUSH", ["2 locks, 1 tasks"]),

@@ -39,8 +39,8 @@ _LOOK_SECONDS = 1.0
 _AT_ONCE = 16
 # A spec that is due now but not within the five years that are searched (a 29th of February).
 _NEVER_AGAIN_NS = 86_400 * _BILLION
-# Locks end up to a millisecond before the period does (Go cuts, and so do we).
-_TOO_LATE_NS = 2_000_000
+# Locks end a little before the period does (Go cuts to milliseconds, ours end ten earlier).
+_TOO_LATE_NS = 12_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ async def tick(task: PeriodicTask, lock: Lock, program: str, clock: Clock) -> bo
     """Send a task if no other scheduler has sent it; whether this one did.
 
     The lock is held until the next moment due after now, as Go does it: who comes late, even by a whole period,
-    takes the lock of the period that it comes in, so that each has one tick. In a period's last two milliseconds
+    takes the lock of the period that it comes in, so that each has one tick. In a period's last 12 milliseconds
     nothing is sent: its lock may have ended, and the next tick is due at once. Raises what the lock, the broker or
     the result store raise.
     """

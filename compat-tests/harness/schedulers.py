@@ -82,7 +82,8 @@ class Attempt:
 class Watch:
     """What ``MONITOR`` showed of one lock and one queue: time, client, command and value, in order.
 
-    A client that got the lock by SET does not look at it with GET; one that took it over gives it a time to live.
+    A client that got the lock by SET does not look at it with GET; one that took it over by GETSET gives it a time
+    to live.
     Schedulers that were started at different moments have ``@every`` ticks at different moments, too: what they have
     in common is that a tick holds the lock until the next one.
     """
@@ -100,15 +101,18 @@ class Watch:
         for at, (time, client, command, until) in enumerate(self.events):
             if command != "SET":
                 continue
+            before = "SET"
             acquired = True
             for _, other, following, _ in self.events[at + 1 :]:
-                if other != client or following not in ("SET", "GET", "EXPIRE", "PEXPIRE"):
+                if other != client or following == "RPUSH":
                     continue
-                if following == "GET":
-                    acquired = False
-                    continue
-                acquired = acquired or following != "SET"
-                break
+                if following == "SET":
+                    break
+                # Refused; or, by way of GETSET, taken over.
+                acquired = before == "GETSET" and following in ("EXPIRE", "PEXPIRE")
+                before = following
+                if acquired:
+                    break
             found.append(Attempt(time, until, acquired))
         return found
 

@@ -18,6 +18,11 @@ __all__ = ["RedisLock"]
 
 _TRIES = 4  # Go: retries 3, and the first; without a pause
 _NS_PER_MS = 1_000_000
+# A key ends this much before its time. One that is still there at the next tick has to be taken over, where Go locks
+# itself out when the key expires just then, and cuts the new time to live to seconds, so that some ticks come twice.
+_EARLY_MS = 10
+# So long before its end a lock cannot become another one between two commands.
+_SAFE_NS = 500_000_000
 
 
 class RedisLock(Lock):
@@ -42,36 +47,42 @@ class RedisLock(Lock):
     async def _attempt(self, key: str, until_ns: int) -> bool | None:
         """Go: ``Lock``; None when the key has just expired."""
         now = self.clock.unix_ns()
-        # Cut to milliseconds, as in Go: a key that was still there at the next tick would have to be taken over, and
-        # a Go scheduler whose GETSET finds it gone locks itself out.
-        milliseconds = max(1, (until_ns + 1 - now) // _NS_PER_MS)
-        if await self._port.execute(_take(key, until_ns, milliseconds)) is not None:
+        if await self._port.execute(_take(key, until_ns, now)) is not None:
             return True
-        held_until = await self._port.execute(("GET", key))
-        if held_until is None:
+        held = await self._port.execute(("GET", key))
+        if held is None:
             return None
-        if not _is_past(key, held_until, now):
+        held_until = _time(key, held)
+        if held_until == 0:
+            return False
+        if now <= held_until:
+            if held_until - now > _SAFE_NS:
+                # Whoever holds it may be a Go scheduler: make its key end early as well.
+                await self._port.execute(("PEXPIRE", key, _lifetime_ms(held_until, now)))
             return False
         previous = await self._port.execute(("GETSET", key, str(until_ns)))
-        if previous is not None and not _is_past(key, previous, now):
+        if previous is not None and not 0 < _time(key, previous) < now:
             return False
-        await self._port.execute(("PEXPIRE", key, milliseconds))
+        await self._port.execute(("PEXPIRE", key, _lifetime_ms(until_ns, now)))
         return True
 
     async def check(self) -> None:
         await self._port.execute(("PING",))
 
 
-def _take(key: str, until_ns: int, milliseconds: int) -> Command:
-    return ("SET", key, str(until_ns), "PX", milliseconds, "NX")
+def _take(key: str, until_ns: int, now: int) -> Command:
+    return ("SET", key, str(until_ns), "PX", _lifetime_ms(until_ns, now), "NX")
 
 
-def _is_past(key: str, value: bytes, now: int) -> bool:
+def _lifetime_ms(until_ns: int, now: int) -> int:
+    return max(1, (until_ns + 1 - now) // _NS_PER_MS - _EARLY_MS)
+
+
+def _time(key: str, value: bytes) -> int:
     text = value.decode("utf-8", "replace")
     try:
-        until = parse_int(text)
+        return parse_int(text)
     except NumError:
         raise ServiceError(
             f"the lock {key!r} holds {text[:40]!r}, which is no time: it is somebody else's key; delete or rename it"
         ) from None
-    return until != 0 and now > until
