@@ -273,7 +273,8 @@ class Worker:
         if name not in self._names_seen and len(self._names_seen) < 100:
             self._names_seen.add(name)
             log.warning(
-                "task %r on %r is not registered with this worker and goes back to the queue, each time it comes",
+                "task %r on %r is not registered with this worker and goes back to the queue, each time it comes: "
+                "declare it here, or start a worker that has it",
                 name,
                 brief(delivery.queue),
             )
