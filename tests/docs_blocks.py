@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import inspect
 import re
+import sys
 import textwrap
 import tokenize
 from collections.abc import Iterator, Sequence
@@ -13,10 +15,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gomachinery_py
-from gomachinery_py import Server
+from gomachinery_py import Server, errors
 from gomachinery_py.demo.app import server as other_side
 from gomachinery_py.observing import Observer, Workflow
 from gomachinery_py.testing import reconfigured
@@ -24,7 +27,7 @@ from gomachinery_py.wire.model import Signature
 
 ROOT = Path(__file__).resolve().parents[1]
 REDIS = "redis://localhost:6379"
-PROMISED_ERROR = re.compile(r"(\w+(?:Error|Failed|Timeout)\b|UnsupportedType\b)(?:: (.*))?$")
+PROMISED_ERROR = re.compile(r"([A-Z]\w+)(?:: (.*))?$")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,11 @@ class Page:
     """
 
     def __init__(self, url: str, stack: ExitStack) -> None:
-        self.names: dict[str, Any] = {"__name__": "__page__"}
+        # Decorators look up the module of what they decorate.
+        module = ModuleType("__page__")
+        sys.modules["__page__"] = module
+        stack.callback(sys.modules.pop, "__page__")
+        self.names: dict[str, Any] = vars(module)
         self._url = url
         self._stack = stack
         self._runner = stack.enter_context(asyncio.Runner())
@@ -111,7 +118,7 @@ class Page:
             def __init__(self, *args: Any, observers: Sequence[Observer] = (), **settings: Any) -> None:
                 works = _Works(page._stack)
                 super().__init__(*args, observers=[*observers, works], **settings)
-                page._stack.callback(self.close)
+                page._stack.callback(lambda: page._runner.run(self.aclose()))
                 if self.config.broker == page._url:
                     works.server = self
                     page._start_other_side()
@@ -138,7 +145,7 @@ class Page:
 
     def _evaluate(self, expression: ast.expr, comment: str, where: str) -> None:
         promised = PROMISED_ERROR.match(comment)
-        if promised:
+        if promised and isinstance(getattr(errors, promised[1], getattr(builtins, promised[1], None)), type):
             self.compared += 1
             try:
                 self._call(ast.Expression(expression), "eval", where)

@@ -179,7 +179,11 @@ def test_log_lines_are_text_or_json(app: Path, embedded_url: str) -> None:
 @pytest.mark.parametrize(
     ("target", "text"),
     [
-        ("nowhere:server", "there is no module 'nowhere' here or on the Python path"),
+        (
+            "nowhere:server",
+            "there is no module 'nowhere' here or on the Python path: go to the directory that it is in, or set "
+            + "PYTHONPATH",
+        ),
         ("broken:server", "importing broken failed: No module named 'nothing_of_this_name'"),
         ("ends:server", "importing ends failed: SystemExit: 7"),
         ("app:missing", "module app has no attribute 'missing'; it has the server 'server'"),
