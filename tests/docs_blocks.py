@@ -147,14 +147,11 @@ class Page:
         promised = PROMISED_ERROR.match(comment)
         if promised and isinstance(getattr(errors, promised[1], getattr(builtins, promised[1], None)), type):
             self.compared += 1
-            try:
-                self._call(ast.Expression(expression), "eval", where)
-            except Exception as error:
-                names = [kind.__name__ for kind in type(error).__mro__]
-                assert promised[1] in names, f"{where}: raised {error!r}"
-                assert (promised[2] or "") in str(error), f"{where}: raised {error}"
-                return
-            raise AssertionError(f"{where}: did not raise {promised[1]}")
+            raised = self._raised(ast.Expression(expression), where)
+            assert raised is not None, f"{where}: did not raise {promised[1]}"
+            assert promised[1] in [kind.__name__ for kind in type(raised).__mro__], f"{where}: raised {raised!r}"
+            assert (promised[2] or "") in str(raised), f"{where}: raised {raised}"
+            return
         value = self._call(ast.Expression(expression), "eval", where)
         try:
             stated = ast.literal_eval(comment)
@@ -162,6 +159,13 @@ class Page:
             return
         self.compared += 1
         assert stated == value, f"{where}: is {value!r}"
+
+    def _raised(self, tree: ast.Expression, where: str) -> Exception | None:
+        try:
+            self._call(tree, "eval", where)
+        except Exception as error:
+            return error
+        return None
 
     def _call(self, tree: Any, mode: str, where: str) -> Any:
         code = compile(ast.fix_missing_locations(tree), where, mode, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)

@@ -14,6 +14,7 @@ import click
 from docs_blocks import ROOT
 
 from gomachinery_py.cli import cli
+from gomachinery_py.cli.arguments import parse_argument
 
 # Programs of others. What they are given is theirs to judge; that it is shell at all is seen.
 OTHERS = {
@@ -92,6 +93,9 @@ def check_gomachinery(arguments: list[str], directory: Path) -> None:
         assert found is not None
         context = found.make_context(found.name, _here(rest, directory), parent=context)
         command = found
+    # "send" takes what looks like an option for an argument at first.
+    for argument in context.params.get("arguments", ()):
+        parse_argument(argument)
 
 
 def _here(arguments: list[str], directory: Path) -> list[str]:
