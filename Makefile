@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo check setup lint types test compat docs fixtures bench clean
+.PHONY: demo check setup lint types test compat docs fixtures bench bench-peers faults clean
 
 demo: ## the main job on the embedded default
 	scripts/demo
@@ -36,6 +36,13 @@ fixtures: ## write golden data and transcripts anew, by Go
 
 bench: ## ratios against Go, in one run
 	$(BIN)/python -m benchmarks
+
+bench-peers: ## Celery and dramatiq on the same job, installed for the run
+	$(BIN)/python -m benchmarks.peers
+
+faults: ## every fault test in its heavy form: an hour or two
+	for name in simulation kills sleep drains redis network results hostile size chords rabbitmq; do \
+		$(BIN)/python -m benchmarks.faults $$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) go-harness/bin .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

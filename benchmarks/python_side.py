@@ -1,6 +1,6 @@
 """Our side of benchmarks/throughput.py, in processes of its own.
 
-``python -m benchmarks.python_side VERB URL COUNT [RESULT_BACKEND]``
+``python -m benchmarks.python_side VERB URL COUNT [RESULT_BACKEND]``, or ``worker URL CRASH_SAFE [BACKEND [PROCESSES]]``
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ def _server(url: str, backend: str | None, *, crash_safe: bool = True) -> Server
 def main() -> None:
     """Do what the command line says; figures go to standard output as JSON."""
     verb, url, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    backend = sys.argv[4] if len(sys.argv) > 4 else None
+    backend = sys.argv[4] if len(sys.argv) > 4 and sys.argv[4] else None
     if verb == "worker":
-        _server(url, backend, crash_safe=bool(count)).worker("bench", concurrency=10).run()
+        processes = int(sys.argv[5]) if len(sys.argv) > 5 else 1
+        _server(url, backend, crash_safe=bool(count)).worker("bench", concurrency=10).run(processes)
         return
     server = _server(url, backend)
     add = server.tasks["add"]
+    # Go's side makes its signatures before it looks at the clock, too.
+    members = [add.s(1, 2) for _ in range(count)] if verb == "group" else []
     started = time.perf_counter()
     figure = 0.0
     if verb == "many":
@@ -42,7 +45,7 @@ def main() -> None:
         for _ in range(count):
             add.send(1, 2)
     elif verb == "group":
-        server.send_group(Group(*(add.s(1, 2) for _ in range(count))))
+        server.send_group(Group(*members))
     elif verb == "wait":
         add.send(1, 2).get(timeout=30)
     elif verb == "trips":

@@ -27,14 +27,15 @@ TASKS = int(os.environ.get("TASKS", "10000"))
 SINGLES = 2000
 GROUP = 1000
 TRIPS = 200
+QUEUE = "machinery_tasks"
 
-__all__ = ["main"]
+__all__ = ["QUEUE", "RedisServer", "drained_rate", "fill", "main", "python_worker"]
 
 
-def python_worker(url: str, *, crash_safe: bool = True) -> subprocess.Popen[bytes]:
-    """Our worker in a process of its own."""
+def python_worker(url: str, *, crash_safe: bool = True, processes: int = 1) -> subprocess.Popen[bytes]:
+    """Our worker in a process of its own, or a parent and several."""
     return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.python_side", "worker", url, str(int(crash_safe))],
+        [sys.executable, "-m", "benchmarks.python_side", "worker", url, str(int(crash_safe)), "", str(processes)],
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
     )
@@ -75,22 +76,40 @@ def go_producer(url: str, **flags: int) -> dict[str, float]:
     return figures
 
 
-def drained_rate(redis: RedisServer, start: Callable[[], subprocess.Popen[bytes]]) -> float:
-    """Tasks a second from the first one done to the last; starting the process does not count."""
+def drained_rate(
+    redis: RedisServer,
+    start: Callable[[], subprocess.Popen[bytes]],
+    queue: str = QUEUE,
+    send: Callable[[], None] | None = None,
+    count: int = TASKS,
+) -> float:
+    """Tasks a second from the first one taken to the last; starting the process does not count."""
     redis.flush()
-    fill(redis.url(), TASKS)
+    if send is None:
+        fill(redis.url(), count)
+    else:
+        send()
     client = redis.client
     worker = start()
     try:
-        while client.llen("machinery_tasks") == TASKS:
+        while client.llen(queue) == count:
             time.sleep(0.001)
-        first, left = time.perf_counter(), client.llen("machinery_tasks")
-        while client.llen("machinery_tasks"):
+        first, left = time.perf_counter(), client.llen(queue)
+        while client.llen(queue):
             time.sleep(0.005)
         return float(left / (time.perf_counter() - first))
     finally:
-        worker.kill()
-        worker.wait()
+        end(worker)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process, and with it those that it has started."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def with_worker(
@@ -103,8 +122,7 @@ def with_worker(
         python_producer(redis.url(), "wait", 1)
         return measure()
     finally:
-        worker.kill()
-        worker.wait()
+        end(worker)
 
 
 def resident_mib(process: subprocess.Popen[bytes]) -> float:
@@ -125,10 +143,10 @@ def main() -> None:
             rows = measure(redis)
         finally:
             redis.stop()
-    print(f"\n{'Redis, one process each':<44}{'Go v2':>10}{'ours':>10}{'ours/Go':>9}")
+    print(f"\n{'Redis, one process each':<46}{'Go v2':>10}{'ours':>10}{'ours/Go':>9}")
     for name, ours, theirs in rows:
         beside = f"{theirs:>10,.4g}{ours:>10,.4g}{ours / theirs:>9.2f}" if theirs else f"{'':>10}{ours:>10,.4g}"
-        print(f"{name:<44}{beside}")
+        print(f"{name:<46}{beside}")
 
 
 def measure(redis: RedisServer) -> list[tuple[str, float, float]]:
@@ -146,6 +164,8 @@ def measure(redis: RedisServer) -> list[tuple[str, float, float]]:
         note("worker, concurrency 10, safe, tasks/s", drained_rate(redis, lambda: python_worker(url)), go)
         unsafe = drained_rate(redis, lambda: python_worker(url, crash_safe=False))
         note("worker, concurrency 10, crash_safe=False", unsafe, go)
+        two = drained_rate(redis, lambda: python_worker(url, processes=2))
+        note("worker, --processes 2, safe (Go: one process)", two, go)
         redis.flush()
         note(
             "single sends, tasks/s",
@@ -169,8 +189,7 @@ def measure(redis: RedisServer) -> list[tuple[str, float, float]]:
         time.sleep(1)
         rows.append(("idle worker, MiB resident", resident_mib(worker), 0.0))
     finally:
-        worker.kill()
-        worker.wait()
+        end(worker)
     return rows
 
 

@@ -44,7 +44,7 @@ HEAD = """# Compatibility
 
 Each line is a broker and a result store that ran against live Go Machinery v1.10.8 and v2.0.16, and a server that
 speaks the service's protocol. A cell is the number of tests that passed; none failed, or this page would not have been
-written, and – is for what needs Go to read results that it cannot read. `scripts/regenerate-compatibility` repeats the run.
+written; – is for what needs Go to read results that it cannot read. `scripts/regenerate-compatibility` repeats the run.
 """
 FOOT = "All places where we do not do what Go does are in [deviations](decisions/deviations.md).\n"
 Outcomes = dict[str, dict[str, int]]

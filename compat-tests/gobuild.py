@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-__all__ = ["HARNESS", "binary", "go"]
+__all__ = ["HARNESS", "binary", "go", "toxiproxy"]
 
 HARNESS = Path(__file__).resolve().parent.parent / "go-harness"
 BUILD_SECONDS = 900
@@ -30,14 +30,25 @@ def binary(name: str) -> Path:
     One that is a module by itself is ``go-harness/<name>``.
     """
     own_module = HARNESS / name
-    folder, package = (own_module, ".") if (own_module / "go.mod").exists() else (HARNESS, f"./cmd/{name}")
+    if (own_module / "go.mod").exists():
+        return _build(name, own_module, ".")
+    return _build(name, HARNESS, f"./cmd/{name}")
+
+
+@functools.cache
+def toxiproxy() -> Path:
+    """The toxiproxy server, at the version that ``go-harness/toxiproxy/go.mod`` pins."""
+    return _build("toxiproxy", HARNESS / "toxiproxy", "github.com/Shopify/toxiproxy/v2/cmd/server")
+
+
+def _build(name: str, module: Path, package: str) -> Path:
     output = HARNESS / "bin" / name
     output.parent.mkdir(exist_ok=True)
     with (output.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         built = subprocess.run(
             [go(), "build", "-trimpath", "-o", str(output), package],
-            cwd=folder,
+            cwd=module,
             env={**os.environ, "CGO_ENABLED": "0"},
             capture_output=True,
             text=True,
@@ -45,5 +56,5 @@ def binary(name: str) -> Path:
             check=False,
         )
     if built.returncode != 0:
-        raise RuntimeError(f"go build {package} in {folder.name} failed:\n{built.stderr}")
+        raise RuntimeError(f"go build {package} in {module.name} failed:\n{built.stderr}")
     return output

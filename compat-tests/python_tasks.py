@@ -4,7 +4,8 @@
 as the Go worker's flags: ``GMPY_BROKER`` (the only one that is needed), ``GMPY_BACKEND``, ``GMPY_QUEUE``,
 ``GMPY_RESULTS_EXPIRE``, ``GMPY_DELAYED_POLL``, ``GMPY_DELAYED_KEY``, ``GMPY_RECORD_KEY``, ``GMPY_TAG``,
 ``GMPY_ONLY``, ``GMPY_RECORDS``, ``GMPY_DELAYED_QUEUE``, ``GMPY_SEPARATOR``, ``GMPY_SQS_WAIT``,
-``GMPY_SQS_VISIBILITY``, ``GMPY_CLUSTER``, ``GMPY_MASTER_NAME``, ``GMPY_SENTINEL_PASSWORD``.
+``GMPY_SQS_VISIBILITY``, ``GMPY_CLUSTER``, ``GMPY_MASTER_NAME``, ``GMPY_SENTINEL_PASSWORD``; and ours alone:
+``GMPY_LEASE``, ``GMPY_CRASH_SAFE`` (0 is Go's at-most-once), ``GMPY_READ_TIMEOUT``.
 """
 
 from __future__ import annotations
@@ -65,10 +66,15 @@ def _config() -> Config:
         multiple_broker_separator=os.environ.get("GMPY_SEPARATOR"),
         sqs__receive_wait_time_seconds=int(wait) if wait else None,
         sqs__receive_visibility_timeout=int(visibility) if visibility else None,
+        redis__read_timeout=int(os.environ.get("GMPY_READ_TIMEOUT", "15")),
     )
 
 
-server = Server(_config())
+server = Server(
+    _config(),
+    crash_safe=os.environ.get("GMPY_CRASH_SAFE", "1") == "1",
+    lease=float(os.environ.get("GMPY_LEASE", "30")),
+)
 
 
 def task(name: str) -> Callable[[Function], Function]:

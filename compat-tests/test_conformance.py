@@ -38,7 +38,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         params = [_param(subject, pair, name=f"{subject}-{'-to-'.join(pair)}") for subject, pair in both]
         metafunc.parametrize(("fleet", "pair"), params, indirect=True, scope="module")
     else:
-        params = [_param(subject, name=str(subject)) for subject in SUBJECTS]
+        # Machinery's own checks read results with Go.
+        subjects = [each for each in SUBJECTS if "version" not in metafunc.fixturenames or len(each.pairs) > 1]
+        params = [_param(subject, name=str(subject)) for subject in subjects]
         metafunc.parametrize("fleet", params, indirect=True, scope="module")
 
 
@@ -75,7 +77,7 @@ def test_each_type(pair: ConformancePair) -> None:
         if pair.can_read(case[0]):
             assert told(pair.producer, uuid) == [case]
         else:
-            with pytest.raises(GoError, match=" is not "):
+            with pytest.raises((GoError, GoTaskFailed), match=" is not "):
                 pair.producer.get(uuid)
 
 
@@ -132,7 +134,11 @@ def test_callbacks_and_headers(pair: ConformancePair) -> None:
     seen = producer.send_task(signature("context_signature", Headers=headers, Priority=3))
 
     assert values(producer, on_error["UUID"]) == ["bad luck!"]
-    assert '"Headers":{"text":"ż","trace":"00-abc"}' in values(producer, seen)[0]
+    if pair.can_read("json"):
+        assert '"Headers":{"text":"ż","trace":"00-abc"}' in values(producer, seen)[0]
+    else:
+        with pytest.raises((GoError, GoTaskFailed), match="json is not one of supported types"):
+            producer.get(seen)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 __all__ = [
     "Clock",
     "Command",
+    "Flight",
     "Invoke",
     "Port",
     "Request",
@@ -27,6 +28,7 @@ __all__ = [
     "Slot",
     "SystemClock",
     "arun",
+    "first_error_raised",
     "invoke",
     "run",
     "sleep",
@@ -39,7 +41,8 @@ Command: TypeAlias = Any
 """One command as plain data, the same that Machinery sends: ``("RPUSH", queue, body)``, a document, a mapping."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, although nobody changes them: that would triple the time it takes to make one.
+@dataclass(slots=True)
 class Request:
     """Commands for one service; ``atomic`` ones take effect together or not at all (Redis: MULTI/EXEC)."""
 
@@ -60,7 +63,7 @@ class Slot:
     """Resume me when one more task may run; only a worker ever lets a coroutine wait for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Invoke:
     """Run user code (a task function, a handler) away from the driver and resume me with its outcome.
 
@@ -74,6 +77,24 @@ class Invoke:
     holds_slot: bool = True
 
 
+class Flight:
+    """Requests that are under way; here those whose answers are known already."""
+
+    def __init__(self, answers: list[list[Any] | Exception]) -> None:
+        self._answers = answers
+
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002
+        """Whether :meth:`finish` will not block for long; waits for that, but not longer than ``seconds``."""
+        return True
+
+    def finish(self) -> list[list[Any] | Exception]:
+        """The answers, as :meth:`Port.send` gives them; blocks until they are there. To be called once."""
+        return self._answers
+
+    def abandon(self) -> None:
+        """Nobody will ask for the answers."""
+
+
 class Port:
     """A way to one service. Subclasses implement :meth:`send` and, where the client has it, :meth:`asend`."""
 
@@ -84,7 +105,7 @@ class Port:
     def execute(self, command: Command) -> Generator[Request, Any, Any]:
         """Send one command; the reply, or the error that the service answered, comes back."""
         replies = yield Request(self, (command,))
-        return _first_error_raised(replies)[0]
+        return first_error_raised(replies)[0]
 
     @coroutine
     def execute_many(self, commands: Sequence[Command], *, atomic: bool = False) -> Generator[Request, Any, list[Any]]:
@@ -92,7 +113,7 @@ class Port:
         if not commands:
             return []
         replies = yield Request(self, commands, atomic)
-        return _first_error_raised(replies)
+        return first_error_raised(replies)
 
     @coroutine
     def attempt_many(self, commands: Sequence[Command]) -> Generator[Request, Any, list[Any]]:
@@ -109,6 +130,10 @@ class Port:
         """
         raise NotImplementedError(f"{type(self).__name__} has no blocking client")
 
+    def begin(self, requests: Sequence[Request]) -> Flight:
+        """Send requests now and have their answers later, where the client can; see :meth:`send`."""
+        return Flight(self.send(requests))
+
     async def asend(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
         """The same for asyncio. A client without asyncio is called on a thread."""
         return await asyncio.to_thread(self.send, requests)
@@ -123,7 +148,10 @@ class Port:
         """Close the connections of the running event loop; safe to call twice."""
 
 
-def _first_error_raised(replies: list[Any]) -> list[Any]:
+def first_error_raised(replies: list[Any] | Exception) -> list[Any]:
+    """The answer to a request, raised if it is an error or holds one."""
+    if isinstance(replies, Exception):
+        raise replies
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply

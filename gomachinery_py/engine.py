@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gomachinery_py import redis_scripts as lua
-from gomachinery_py.backends.base import Backend, GroupSnapshot, Origin
+from gomachinery_py.backends.base import Backend, GroupSnapshot, Origin, Step
 from gomachinery_py.brokers.base import Broker, Delivery
-from gomachinery_py.effects import Clock, Command, invoke, sleep, slot
+from gomachinery_py.effects import Clock, invoke, sleep, slot
 from gomachinery_py.errors import (
     ArgumentError,
     MachineryError,
@@ -45,7 +45,6 @@ from gomachinery_py.wire.model import (
     Arg,
     Signature,
     TaskResult,
-    TaskState,
 )
 
 __all__ = ["Engine", "Handlers", "Outcome", "RunnableTask", "fibonacci_next"]
@@ -56,8 +55,14 @@ log = logging.getLogger(__name__)
 _CHORD_WAIT_SECONDS = 10.0
 _CHORD_LOOK_AGAIN_SECONDS = 0.02
 
+_RECEIVED: tuple[Step, ...] = ((RECEIVED, None, ""),)
+_RECEIVED_AND_STARTED: tuple[Step, ...] = (*_RECEIVED, (STARTED, None, ""))
+_RETRY: tuple[Step, ...] = ((RETRY, None, ""),)
+# Where no state is written.
+_UNKNOWN = Origin()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Outcome:
     """What became of one call: results, or the error that it raised."""
 
@@ -112,6 +117,8 @@ class Engine:
         self.observers = Observers()
         #: Told of each message: True when its task is registered here, False when it was given back.
         self.on_seen: Callable[[Delivery, bool], object] = lambda _delivery, _registered: None
+        #: Asked of each message whose task is not registered here: why it shall not go back once more, or None.
+        self.gives_up: Callable[[Delivery], str | None] = lambda _delivery: None
 
     # -- one message --
 
@@ -149,8 +156,7 @@ class Engine:
         try:
             call = task.prepare(signature)
         except ArgumentError as error:
-            received = self.backend.next_state(signature.uuid, RECEIVED, origin)
-            await self._failed(delivery, signature, origin, error, before=[received])
+            await self._failed(delivery, signature, origin, error, before=_RECEIVED)
             return
         await slot()
         if not await self._begin(delivery, signature, origin):
@@ -163,26 +169,25 @@ class Engine:
             await invoke(_guarded(self.handlers.post_task, signature), holds_slot=False)
 
     async def _begin(self, delivery: Delivery, signature: Signature, origin: Origin) -> bool:
-        states = [
-            self.backend.next_state(signature.uuid, RECEIVED, origin),
-            self.backend.next_state(signature.uuid, STARTED, origin),
-        ]
         if _has_chord(signature) and self.producer.fused:
-            held = await self._begin_member(delivery, states, origin)
+            held = await self._begin_member(delivery, signature.uuid, origin)
+        elif self.producer.fused:
+            held = await self._store(delivery, signature, origin, _RECEIVED_AND_STARTED, settle=False)
         else:
-            held = await self.broker.holds(delivery) and await self._commit(delivery, states, (), settle=False)
+            held = await self.broker.holds(delivery) and await self._commit(
+                delivery, signature, origin, _RECEIVED_AND_STARTED, (), settle=False
+            )
         if held:
             return True
         log.warning("task %s was taken over by another worker before it began here", brief(signature.uuid))
         return False
 
-    async def _begin_member(self, delivery: Delivery, states: Sequence[TaskState], origin: Origin) -> bool:
+    async def _begin_member(self, delivery: Delivery, uuid: str, origin: Origin) -> bool:
         """Only over the state that was read: a member is still held after its SUCCESS.
 
         A request that was given up and sent again, and arrives after all, must not write over that.
         """
-        commands = [command for state in states for command in self.backend.state_commands(state)]
-        uuid = states[0].task_uuid
+        commands = self.backend.next_commands(uuid, origin, _RECEIVED_AND_STARTED)
         while True:
             absent = [uuid] if origin.raw is None else []
             equals = [] if origin.raw is None else [(uuid, origin.raw)]
@@ -228,19 +233,29 @@ class Engine:
         *,
         again: bool = False,
     ) -> None:
-        state = self.backend.next_state(signature.uuid, SUCCESS, origin, results=results)
-        callbacks = [
-            callback if signature.immutable else with_results(callback, results)
-            for callback in signature.on_success or ()
-        ]
         has_chord = _has_chord(signature)
-        # What can be one step with the end of the message is: a crash before it then sends no callback twice.
+        steps: Sequence[Step] = () if again else ((SUCCESS, results, ""),)
         late: Sequence[Signature] = ()
-        if has_chord and self.producer.fused:
-            late, callbacks = await self._sendable(delivery, callbacks), []
-        states = () if again else (state,)
-        if not await self._commit(delivery, states, callbacks, settle=not has_chord, task=signature):
-            log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
+        try:
+            if not signature.on_success and not has_chord and self.producer.fused and not again:
+                held = await self._store(delivery, signature, origin, steps, settle=True)
+            else:
+                callbacks = [
+                    callback if signature.immutable else with_results(callback, results)
+                    for callback in signature.on_success or ()
+                ]
+                # What can be one step with the end of the message is: a crash before it then sends no callback twice.
+                if has_chord and self.producer.fused:
+                    late, callbacks = await self._sendable(delivery, callbacks), []
+                held = await self._commit(delivery, signature, origin, steps, callbacks, settle=not has_chord)
+        except ServiceError as refused:
+            if again or isinstance(refused, WrongKeyType):
+                raise
+            # For good, unlike a store that is away: to try again would never end.
+            await self._failed(delivery, signature, origin, MachineryError(f"its result cannot be stored: {refused}"))
+            return
+        if not held:
+            _too_late(signature)
             return
         self.observers.ended(signature, delivery.queue, "SUCCESS")
         if has_chord and self.backend.collects:
@@ -249,9 +264,8 @@ class Engine:
             await self._chord(delivery, signature, late)
 
     async def _retry(self, delivery: Delivery, signature: Signature, origin: Origin, delay_ns: int) -> None:
-        state = self.backend.next_state(signature.uuid, RETRY, origin)
         signature.eta = Time.from_unix_ns(self.clock.unix_ns() + delay_ns)
-        if await self._commit(delivery, [state], [signature], settle=True, checked=True):
+        if await self._commit(delivery, signature, origin, _RETRY, [signature], settle=True, checked=True):
             self.observers.ended(signature, delivery.queue, "RETRY")
 
     async def _failed(
@@ -260,16 +274,15 @@ class Engine:
         signature: Signature,
         origin: Origin,
         error: BaseException,
-        before: Sequence[TaskState] = (),
+        before: Sequence[Step] = (),
         *,
         again: bool = False,
     ) -> None:
         text = error_text(error)
-        state = self.backend.next_state(signature.uuid, FAILURE, origin, error=text)
         callbacks = [with_error(callback, text) for callback in signature.on_error or ()]
-        states = () if again else (*before, state)
+        steps = () if again else (*before, (FAILURE, None, text))
         stays = signature.stop_task_deletion_on_error and self.broker.is_sqs
-        held = await self._commit(delivery, states, callbacks, settle=not stays, task=signature)
+        held = await self._commit(delivery, signature, origin, steps, callbacks, settle=not stays)
         if stays:
             await self.broker.leave(delivery)
         if held and not again:
@@ -302,6 +315,10 @@ class Engine:
         if signature.ignore_when_task_not_registered:
             await self.broker.drop(delivery)
             return
+        hopeless = self.gives_up(delivery)
+        if hopeless is not None:
+            await self._bury(delivery, f"task {brief(signature.name)!r} {hopeless}")
+            return
         await self.broker.requeue(delivery)
         self.on_seen(delivery, False)
 
@@ -333,18 +350,18 @@ class Engine:
             problem = "lacks the state of a member"
         if problem and not self.backend.is_null:
             group = brief(signature.group_uuid)
-            await self._commit(delivery, (), late, settle=False, checked=True)
+            await self._commit(delivery, signature, _UNKNOWN, (), late, settle=False, checked=True)
             await self._bury(delivery, f"it has run, but its chord cannot fire: group {group} {problem}")
             return
         triggered = snapshot is not None and snapshot.meta.chord_triggered
         died_between = triggered and await self._callback_may_be_missing(delivery, signature)
         if snapshot is None or snapshot.completed != signature.group_task_count or (triggered and not died_between):
-            await self._commit(delivery, (), late, settle=True, checked=True)
+            await self._commit(delivery, signature, _UNKNOWN, (), late, settle=True, checked=True)
             return
         callback = self._chord_callback(signature, snapshot)
         sends = [] if callback is None else await self._sendable(delivery, [callback])
         if self.producer.fused:
-            await self._trigger_fused(delivery, snapshot, sends, late)
+            await self._trigger_fused(delivery, signature, snapshot, sends, late)
             return
         if died_between or await self.backend.trigger_chord(snapshot):
             for send in sends:
@@ -377,7 +394,12 @@ class Engine:
         return callback.state in ("", PENDING)
 
     async def _trigger_fused(
-        self, delivery: Delivery, snapshot: GroupSnapshot, sends: Sequence[Signature], late: Sequence[Signature]
+        self,
+        delivery: Delivery,
+        signature: Signature,
+        snapshot: GroupSnapshot,
+        sends: Sequence[Signature],
+        late: Sequence[Signature],
     ) -> None:
         absent, equals = self.backend.trigger_guards(snapshot)
         commands = self.backend.trigger_commands(snapshot)
@@ -389,7 +411,7 @@ class Engine:
                 self.broker.transact(delivery, commands, absent=absent, equals=equals)
             )
             if reply in (lua.CHANGED, lua.FOREIGN):
-                await self._commit(delivery, (), late, settle=True, checked=True)
+                await self._commit(delivery, signature, _UNKNOWN, (), late, settle=True, checked=True)
             if reply != lua.LOCKED:
                 return
             if self.clock.monotonic() > deadline:
@@ -413,34 +435,41 @@ class Engine:
     async def _commit(
         self,
         delivery: Delivery,
-        states: Sequence[TaskState],
+        task: Signature,
+        origin: Origin,
+        steps: Sequence[Step],
         sends: Sequence[Signature],
         *,
         settle: bool,
         checked: bool = False,
-        task: Signature | None = None,
     ) -> bool:
-        """Store states, send tasks, settle; False when this worker no longer holds the message."""
+        """Store states of a task, send tasks, settle; False when this worker no longer holds the message."""
         if sends and not checked:
             sends = await self._sendable(delivery, sends)
         if self.producer.fused:
-            commands: list[Command] = []
-            for state in states:
-                commands += self.backend.state_commands(state)
+            commands = self.backend.next_commands(task.uuid, origin, steps)
             for send in sends:
                 commands += self.producer.commands(self.producer.prepare(send))
             if not commands and not settle:
                 return True
-            reply = await self.broker.port.execute(self.broker.transact(delivery, commands, remove=settle))
-            if reply == lua.FOREIGN:
-                raise WrongKeyType("a key or queue that it would write to holds something that is not Machinery's")
-            return bool(reply == lua.DONE)
+            return _was_done(await self.broker.port.execute(self.broker.transact(delivery, commands, remove=settle)))
+        states = [
+            self.backend.next_state(task.uuid, state, origin, results=results, error=error)
+            for state, results, error in steps
+        ]
         await self.backend.store_all(states, task)
         for send in sends:
             await self.producer.send_task(send)
         if settle:
             return await self.broker.settle(delivery)
         return True
+
+    async def _store(
+        self, delivery: Delivery, task: Signature, origin: Origin, steps: Sequence[Step], *, settle: bool
+    ) -> bool:
+        """:meth:`_commit` of states alone where that is one step."""
+        commands = self.backend.next_commands(task.uuid, origin, steps)
+        return _was_done(await self.broker.port.execute(self.broker.transact(delivery, commands, remove=settle)))
 
     async def _sendable(self, delivery: Delivery, sends: Sequence[Signature]) -> list[Signature]:
         """The callbacks that may be sent; the others are kept among the dead letters."""
@@ -485,6 +514,17 @@ class Engine:
             return await call()
 
         return both
+
+
+def _was_done(reply: object) -> bool:
+    """Whether a transaction took place; False when this worker no longer holds the message."""
+    if reply == lua.FOREIGN:
+        raise WrongKeyType("a key or queue that it would write to holds something that is not Machinery's")
+    return bool(reply == lua.DONE)
+
+
+def _too_late(signature: Signature) -> None:
+    log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
 
 
 def _has_chord(signature: Signature) -> bool:

@@ -55,6 +55,10 @@ def reject_reason(
     ``is_reserved`` knows the keys that are no queues, ``queues`` the queues in use. What is not ours to run may be of
     any size, but is not handed on when it would harm whoever runs it.
     """
+    if _is_plain(signature) and len(body) <= MAX_BODY_BYTES:
+        uuid, key = signature.uuid, signature.routing_key
+        if not (uuid in queues or uuid == key != "" or is_reserved(uuid)) and (key in queues or not is_reserved(key)):
+            return None
     if is_ours and len(body) > MAX_BODY_BYTES:
         return f"{len(body)} bytes are more than the {MAX_BODY_BYTES} that a task may have"
     if not signature.name:
@@ -81,6 +85,20 @@ def reject_reason(
         if reason is not None:
             return reason if member is signature else f"callback {brief(member.name)!r}: {reason}"
     return None
+
+
+def _is_plain(signature: Signature) -> bool:
+    """Nothing hangs on it, and what it says is all in order but for, perhaps, its UUID and its routing key."""
+    return (
+        signature.eta is None
+        and not signature.group_uuid
+        and signature.on_success is None
+        and signature.on_error is None
+        and signature.chord_callback is None
+        and signature.name != ""
+        and 0 <= signature.retry_timeout <= MAX_RETRY_TIMEOUT
+        and (signature.args is None or len(signature.args) <= MAX_ARGUMENTS)
+    )
 
 
 def _own_reason(signature: Signature) -> str | None:

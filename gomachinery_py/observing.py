@@ -59,6 +59,9 @@ class Observers:
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._all = tuple(observers)
 
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
     def sending(self, workflow: Workflow, signatures: Sequence[Signature], queue: str) -> AbstractContextManager[None]:
         """All of them around a send."""
         return self._sending(workflow, signatures, queue) if self._all else _UNWATCHED

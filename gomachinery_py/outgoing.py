@@ -22,6 +22,7 @@ from gomachinery_py.incoming import (
     check_body,
 )
 from gomachinery_py.outgoing_fields import MAX_NESTING, MAX_RETRIES, FieldChecks, Limits
+from gomachinery_py.outgoing_plain import plain_copy
 from gomachinery_py.wire.model import Signature
 
 __all__ = [
@@ -44,7 +45,11 @@ def check_signature(signature: Signature, limits: Limits, *, in_group: bool = Fa
     ``in_group`` is set for members of a group or chord that is being sent. Raises SignatureError (UnsupportedType for
     a type that Machinery has not), TypeError or ValueError, each naming the task and the field.
     """
-    return _Walk(limits, in_group).copied(signature)
+    plain = plain_copy(signature, limits, in_group)
+    if plain is None:
+        return _Walk(limits, in_group).copied(signature)
+    _check_call(plain, "root", None)
+    return plain
 
 
 def check_members(group_uuid: str, members: Sequence[Signature]) -> None:

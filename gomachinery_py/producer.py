@@ -7,13 +7,14 @@ module are the sender's own copies; they are filled in and sent as they are. Wha
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from datetime import datetime
+from typing import Final, TypeVar
 
 from gomachinery_py.backends.base import Backend
 from gomachinery_py.brokers.base import Broker
-from gomachinery_py.effects import Command
+from gomachinery_py.effects import Command, Request, first_error_raised
 from gomachinery_py.wire.model import Signature
 
 __all__ = ["Producer", "new_task_uuid"]
@@ -25,8 +26,27 @@ _BATCH = 200
 
 
 def new_task_uuid() -> str:
-    """Go: ``task_`` + a random UUID."""
-    return f"task_{uuid.uuid4()}"
+    """Go: ``task_`` + a random UUID (RFC 9562, version 4)."""
+    try:
+        return _uuids.pop()
+    except IndexError:
+        # Asking for randomness costs more than to get much of it.
+        digits = os.urandom(16 * _UUIDS_AT_A_TIME).hex()
+        made = [
+            f"task_{d[:8]}-{d[8:12]}-4{d[13:16]}-{_VARIANT[d[16]]}{d[17:20]}-{d[20:]}"
+            for d in (digits[at : at + 32] for at in range(0, len(digits), 32))
+        ]
+        _uuids.extend(made[1:])
+        return made[0]
+
+
+_UUIDS_AT_A_TIME: Final = 64
+# The two highest bits of the 17th digit are 10.
+_VARIANT: Final = {digit: "89ab"[at % 4] for at, digit in enumerate("0123456789abcdef")}
+# Single steps on a list are safe between threads; a forked process must not use its parent's.
+_uuids: Final[list[str]] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_uuids.clear)
 
 
 class Producer:
@@ -61,6 +81,21 @@ class Producer:
         self.about_to_publish(signature, is_new=is_new)
         return [*pending, *self.broker.publish_commands(signature)]
 
+    def commands_at(self, signature: Signature, moment: datetime) -> list[Command]:
+        """:meth:`commands` as they are at another time, and without the pre-publish handler."""
+        pending = self.backend.pending_state(self.prepare(signature))
+        pending.created_at = moment
+        return [*self.backend.state_commands(pending), *self.broker.publish_commands(signature)]
+
+    async def send_commands(self, commands: Sequence[Command]) -> None:
+        """Send what :meth:`commands` gave for one or more tasks; only where :attr:`fused`."""
+        await self.broker.port.execute_many(commands, atomic=True)
+
+    def send_now(self, commands: Sequence[Command]) -> None:
+        """:meth:`send_commands` on this thread, without a coroutine around it."""
+        port = self.broker.port
+        first_error_raised(port.send((Request(port, commands, True),))[0])
+
     def about_to_publish(self, signature: Signature, *, is_new: bool) -> None:
         """Call the pre-publish handler (Go: ``Server.SetPreTaskHandler``), and sign what is ours."""
         handler = self._pre_publish()
@@ -94,6 +129,17 @@ class Producer:
                 command for signature in batch for command in self.commands(self.prepare(signature), is_new=True)
             ]
             await self.broker.port.execute_many(commands, atomic=True)
+
+    async def send_plain_group(
+        self, group_uuid: str, uuids: Sequence[str], pairs: Sequence[tuple[Command, Command]]
+    ) -> None:
+        """:meth:`send_group` for members whose commands are known already; only where :attr:`fused`."""
+        stored = self.backend.group_commands(self.backend.new_group(group_uuid, uuids))
+        for batch in _batches(pairs):
+            await self.backend.port.execute_many([*stored, *(store for store, _ in batch)])
+            stored = []
+        for batch in _batches(pairs):
+            await self.broker.port.execute_many([push for _, push in batch], atomic=True)
 
     async def send_group(self, group_uuid: str, members: Sequence[Signature]) -> None:
         """GroupMeta, then PENDING for every member, and only then the first publish (Go: ``SendGroup``, ``SendChord``).

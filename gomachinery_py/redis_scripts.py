@@ -8,7 +8,7 @@ port runs all that it has at a time as one script: each is still all or nothing 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,18 +51,25 @@ FOREIGN: Final = -4
 _TRANSACTIONS: Final = """\
 -- Several transactions, each: conditions first, then commands; nothing of it happens unless every condition holds.
 -- ARGV: transactions, then for each: its keys, its words, and its words:
---       hold ('', 'check' or 'remove'), entry, absent, equals, (value) x equals, then (count, word...) per command
--- KEYS of each: (inflight list when held), (key) x absent, (key) x equals, keys of the commands
+--       hold ('', 'check' or 'remove'), entry, absent, equals, (value) x equals, then (count, name, word...) per
+--       command, without its key
+-- KEYS of each: (inflight list when held), (key) x absent, (key) x equals, the keys of the commands
+--       By far the most only store states of one task, and are said in fewer words:
+--       hold ('states', 'check states' or 'remove states'), entry, seconds to live, state...
+-- KEYS of each: (inflight list when held), UUID
 local kinds = {SET = 'string', RPUSH = 'list', LPUSH = 'list', ZADD = 'zset', HSET = 'hash'}
 local function transact(key, at, stop)
   local hold, entry, inflight = ARGV[at], ARGV[at + 1], KEYS[key]
   local absent, equals = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   at = at + 4
   if hold ~= '' then
-    local found = redis.pcall('LPOS', inflight, entry)
-    if type(found) == 'table' then return found end
-    if not found then return -1 end
     key = key + 1
+    -- Where nothing else is a condition, removing it tells as well whether it was there.
+    if hold == 'check' or absent + equals > 0 then
+      local found = redis.pcall('LPOS', inflight, entry)
+      if type(found) == 'table' then return found end
+      if not found then return -1 end
+    end
   end
   for i = 1, absent do
     if redis.call('EXISTS', KEYS[key]) == 1 then return -2 end
@@ -74,21 +81,30 @@ local function transact(key, at, stop)
     at = at + 1
   end
   -- SET writes over whatever is there, and what fails half-way is not undone: so every key is looked at first.
-  local look, last = at, ''
+  local look, last, looked = at, '', key
   while look < stop do
-    local kind, name = kinds[ARGV[look + 1]], ARGV[look + 2]
+    local kind, name = kinds[ARGV[look + 1]], KEYS[looked]
     if kind and name ~= last then
       local found = redis.call('TYPE', name)
       found = found['ok'] or found
-      if found ~= 'none' and found ~= kind then return -4 end
+      if found ~= 'none' and found ~= kind then
+        if hold == 'remove' and not redis.call('LPOS', inflight, entry) then return -1 end
+        return -4
+      end
       last = name
     end
     look = look + tonumber(ARGV[look]) + 1
+    looked = looked + 1
   end
-  if hold == 'remove' then redis.call('LREM', inflight, 1, entry) end
+  if hold == 'remove' then
+    local removed = redis.pcall('LREM', inflight, 1, entry)
+    if type(removed) == 'table' then return removed end
+    if removed == 0 then return -1 end
+  end
   while at < stop do
     local words = tonumber(ARGV[at])
-    local reply = redis.pcall(unpack(ARGV, at + 1, at + words))
+    local reply = redis.pcall(ARGV[at + 1], KEYS[key], unpack(ARGV, at + 2, at + words))
+    key = key + 1
     if type(reply) == 'table' and reply['err'] then
       -- What was written stays written; the message stays held, so that nothing is lost.
       if hold == 'remove' then redis.call('RPUSH', inflight, entry) end
@@ -98,10 +114,43 @@ local function transact(key, at, stop)
   end
   return 1
 end
+local function store(hold, key, at, stop)
+  local entry, seconds, inflight, name = ARGV[at + 1], ARGV[at + 2], KEYS[key], KEYS[key]
+  if hold ~= 'states' then
+    name = KEYS[key + 1]
+    if hold == 'check states' then
+      local found = redis.pcall('LPOS', inflight, entry)
+      if type(found) == 'table' then return found end
+      if not found then return -1 end
+    end
+  end
+  local kind = redis.call('TYPE', name)
+  kind = kind['ok'] or kind
+  if kind ~= 'none' and kind ~= 'string' then
+    if hold == 'remove states' and not redis.call('LPOS', inflight, entry) then return -1 end
+    return -4
+  end
+  if hold == 'remove states' then
+    local removed = redis.pcall('LREM', inflight, 1, entry)
+    if type(removed) == 'table' then return removed end
+    if removed == 0 then return -1 end
+  end
+  for i = at + 3, stop - 1 do
+    local reply = redis.pcall('SET', name, ARGV[i], 'EX', seconds)
+    if reply['err'] then
+      if hold == 'remove states' then redis.call('RPUSH', inflight, entry) end
+      return reply
+    end
+  end
+  return 1
+end
+local stores = {['states'] = true, ['check states'] = true, ['remove states'] = true}
 local replies, key, at = {}, 1, 2
 for n = 1, tonumber(ARGV[1]) do
   local keys, words = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  replies[n] = transact(key, at + 2, at + 2 + words)
+  local hold, first = ARGV[at + 2], at + 2
+  if stores[hold] then replies[n] = store(hold, key, first, first + words)
+  else replies[n] = transact(key, first, first + words) end
   key = key + keys
   at = at + 2 + words
 end
@@ -118,17 +167,18 @@ return replies
 FETCH: Final = """\
 -- Each body is held under a mark of its own: a worker that meets a message again, which others gave back meanwhile,
 -- must not take what it writes now for what it was allowed to write then.
--- KEYS: queue, inflight, attempts, workers   ARGV: worker, mark, how many, (body already taken)
+-- KEYS: queue, inflight, attempts, workers   ARGV: worker, mark, how many, how many bytes, (body already taken)
 -- Also a sign of life: who was forgotten while it slept is known again before it holds anything.
 redis.call('ZADD', KEYS[4], redis.call('TIME')[1], ARGV[1])
 redis.call('LLEN', KEYS[2])
-local taken = {}
+local taken, bytes = {}, 0
 local function hold(body)
   taken[#taken + 1] = body
+  bytes = bytes + #body
   redis.call('RPUSH', KEYS[2], ARGV[2] .. #taken .. '\\n' .. body)
 end
-if ARGV[4] and redis.call('LREM', KEYS[2], -1, ARGV[4]) == 1 then hold(ARGV[4]) end
-while #taken < tonumber(ARGV[3]) do
+if ARGV[5] and redis.call('LREM', KEYS[2], -1, ARGV[5]) == 1 then hold(ARGV[5]) end
+while #taken < tonumber(ARGV[3]) and bytes < tonumber(ARGV[4]) do
   local body = redis.call('LPOP', KEYS[1])
   if not body then break end
   hold(body)
@@ -304,7 +354,7 @@ SCRIPTS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hold:
     """An entry that must still be in a worker's inflight list for a transaction to happen."""
 
@@ -325,7 +375,7 @@ def script(text: str, keys: Sequence[str], *arguments: object) -> Command:
 
 
 def transaction(
-    commands: Iterable[Command],
+    commands: Sequence[Command],
     *,
     hold: Hold | None = None,
     absent: Sequence[str] = (),
@@ -337,8 +387,13 @@ def transaction(
     ``absent`` exists; ``CHANGED`` when a key of ``equals`` has another value; ``FOREIGN`` when a key to be written
     holds another type. In each command the second word is its key. The port sends it by :func:`joined`.
     """
+    if not absent and not equals and (states := _states(commands)) is not None:
+        name, words = states
+        if hold is None:
+            return ("TRANSACT", [name], ["states", b"", *words])
+        kind = "remove states" if hold.remove else "check states"
+        return ("TRANSACT", [hold.inflight, name], [kind, hold.entry, *words])
     keys: list[str] = []
-    words: list[object]
     if hold is None:
         words = ["", b"", len(absent), len(equals)]
     else:
@@ -349,10 +404,26 @@ def transaction(
         keys.append(key)
         words.append(value)
     for command in commands:
-        keys.append(command[1])
-        words.append(len(command))
-        words += command
+        name, key, *rest = command
+        keys.append(key)
+        words += (len(rest) + 1, name, *rest)
     return ("TRANSACT", keys, words)
+
+
+def _states(commands: Sequence[Command]) -> tuple[str, list[object]] | None:
+    """Key, seconds to live and documents of commands that only store states of one task; None for others."""
+    if not commands:
+        return None
+    first = commands[0]
+    if len(first) != 5 or first[0] != "SET" or first[3] != "EX":
+        return None
+    name, seconds = first[1], first[4]
+    words: list[object] = [seconds, first[2]]
+    for command in commands[1:]:
+        if len(command) != 5 or command[0] != "SET" or command[1] != name or command[3:] != first[3:]:
+            return None
+        words.append(command[2])
+    return name, words
 
 
 def joined(transactions: Sequence[Command]) -> Command:

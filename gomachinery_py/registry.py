@@ -22,6 +22,7 @@ from gomachinery_py.urls import (
     DynamoDBURL,
     EagerURL,
     MemcacheURL,
+    MongoDBURL,
     NullURL,
     PubSubURL,
     RedisURL,
@@ -62,6 +63,9 @@ _ROWS: dict[type[Any], _Row] = {
         None,
         "gomachinery_py.backends.memcache:MemcacheBackend",
         "memcache",
+    ),
+    MongoDBURL: _Row(
+        "gomachinery_py.ports.mongodb:open_port", None, "gomachinery_py.backends.mongodb:MongoDBBackend", "mongodb"
     ),
     PubSubURL: _Row(
         "gomachinery_py.ports.pubsub:open_port", "gomachinery_py.brokers.pubsub:PubSubBroker", None, "pubsub"

@@ -7,7 +7,7 @@ Go source: ``v2/backends/result/async_result.go``. The waiting itself is core lo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast, overload
 
@@ -17,12 +17,12 @@ from gomachinery_py.errors import MachineryError, ResultTimeout, TaskFailed
 from gomachinery_py.types import Results
 from gomachinery_py.wire.model import FAILURE, Signature, TaskResult, TaskState
 
-__all__ = ["AsyncResult", "ChainResult", "ChordResult", "GroupResult", "blocking"]
+__all__ = ["AsyncResult", "ChainResult", "ChordResult", "GroupResult", "blocking", "refuse_to_block"]
 
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
-_FIRST_INTERVAL = 0.001
+_FIRST_INTERVAL = 0.0003
 _LONGEST_INTERVAL = 0.05
 
 # What the results of a task say about themselves when its declaration is not known.
@@ -31,17 +31,25 @@ _UNDECLARED = Results("", None)
 
 def blocking(core: Coroutine[Any, Any, T], twin: str) -> T:
     """Run a core coroutine on this thread; inside a running event loop that would stop everything else there."""
-    if asyncio._get_running_loop() is None:
-        return run(core)
-    core.close()
-    raise RuntimeError(f"this would block the running event loop: use `await {twin}` here")
+    try:
+        refuse_to_block(twin)
+    except RuntimeError:
+        core.close()
+        raise
+    return run(core)
+
+
+def refuse_to_block(twin: str) -> None:
+    """Raise RuntimeError inside a running event loop."""
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(f"this would block the running event loop: use `await {twin}` here")
 
 
 class AsyncResult(Generic[R_co]):
     """One task's result, now or later.
 
     ``timeout`` and ``interval`` are seconds or a ``timedelta``; without a timeout waiting has no end, without an
-    interval the first looks are a millisecond apart and later ones up to 50.
+    interval the first looks are a third of a millisecond apart and later ones up to 50 milliseconds.
     """
 
     def __init__(
@@ -51,9 +59,12 @@ class AsyncResult(Generic[R_co]):
         clock: Clock,
         signature: Signature | None = None,
         declared: Results | None = None,
+        compose: Callable[[], Signature] | None = None,
     ) -> None:
+        """``compose`` makes the signature when it is asked for, if there is none yet."""
         self.uuid = uuid
-        self.signature = signature
+        self._signature = signature
+        self._compose = compose
         self._backend = backend
         self._clock = clock
         self._declared = declared or _UNDECLARED
@@ -61,6 +72,13 @@ class AsyncResult(Generic[R_co]):
 
     def __repr__(self) -> str:
         return f"AsyncResult({self.uuid!r})"
+
+    @property
+    def signature(self) -> Signature | None:
+        """The signature as it was sent; None when only the UUID is known."""
+        if self._signature is None and self._compose is not None:
+            self._signature = self._compose()
+        return self._signature
 
     def get(self, timeout: float | timedelta | None = None, interval: float | timedelta | None = None) -> R_co:
         """Wait for the result: None, one value, or a tuple.
@@ -236,7 +254,7 @@ async def _wait(
             raise ResultTimeout(f"task {waiting[0].uuid} has no result after {seconds:g} s; its state is {seen}")
         await sleep(pause if left is None else min(pause, left))
         if fixed is None:
-            pause = min(_LONGEST_INTERVAL, pause * 1.3)
+            pause = min(_LONGEST_INTERVAL, pause * 1.25)
     _raise_first_failure((*before, last))
     assert last._final is not None
     return last._final

@@ -20,10 +20,11 @@ from gomachinery_py.engine import Engine, Handlers
 from gomachinery_py.errors import ConfigError, SignatureError, WireError
 from gomachinery_py.incoming import brief
 from gomachinery_py.observing import Observer, Observers
-from gomachinery_py.outgoing import Limits, check_members, check_signature
+from gomachinery_py.outgoing import Limits
 from gomachinery_py.producer import Producer
 from gomachinery_py.registry import open_services
 from gomachinery_py.results import AsyncResult, ChainResult, ChordResult, GroupResult, blocking
+from gomachinery_py.sends import Sends
 from gomachinery_py.signing import Signing
 from gomachinery_py.task import Options, Task
 from gomachinery_py.urls import only_carries
@@ -31,7 +32,7 @@ from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
 from gomachinery_py.worker import Worker
 from gomachinery_py.worker.worker import WorkerSettings
-from gomachinery_py.workflow import Chain, Chord, Group, chained
+from gomachinery_py.workflow import Chain, Chord, Group
 
 __all__ = ["Server"]
 
@@ -95,8 +96,13 @@ class Server:
         self.broker.lease = self._lease
         sign = self._signing.sign if self._signing else None
         self._producer = Producer(self.broker, self.backend, lambda: self._pre_publish, sign)
+        self._sends = Sends(self._producer, self.clock, self._limits, self._observers, self._is_watched)
         if isinstance(self.broker, EagerBroker):
             self.broker.assign(self._engine(Handlers()).process)
+
+    def _is_watched(self) -> bool:
+        """Whether anybody wants to see each task before it is sent."""
+        return self._pre_publish is not None or self._signing is not None or bool(self._observers)
 
     def configure(self, config: Config) -> None:
         """Use other settings from now on; what is declared stays (``--config`` and flags of the command line)."""
@@ -209,49 +215,49 @@ class Server:
 
     def send_task(self, signature: Signature) -> AsyncResult[Any]:
         """Send one task (Go: ``SendTask``). Only a missing UUID is written back to ``signature``."""
-        return blocking(self._send_core(signature, None), "server.asend_task()")
+        return blocking(self._sends.task(signature, None), "server.asend_task()")
 
     async def asend_task(self, signature: Signature) -> AsyncResult[Any]:
         """:meth:`send_task` for asyncio."""
-        return await arun(self._send_core(signature, None))
+        return await arun(self._sends.task(signature, None))
 
     def send_chain(self, chain: Chain) -> ChainResult:
         """Send a chain (Go: ``SendChain``)."""
-        return blocking(self._send_chain_core(chain), "server.asend_chain()")
+        return blocking(self._sends.chain(chain), "server.asend_chain()")
 
     async def asend_chain(self, chain: Chain) -> ChainResult:
         """:meth:`send_chain` for asyncio."""
-        return await arun(self._send_chain_core(chain))
+        return await arun(self._sends.chain(chain))
 
     def send_group(self, group: Group, concurrency: int = 0) -> GroupResult:
         """Send a group (Go: ``SendGroup``); ``concurrency`` bounds parallel publishes where they are single."""
-        return blocking(self._send_group_core(group, concurrency), "server.asend_group()")
+        return blocking(self._sends.group(group, concurrency), "server.asend_group()")
 
     async def asend_group(self, group: Group, concurrency: int = 0) -> GroupResult:
         """:meth:`send_group` for asyncio."""
-        return await arun(self._send_group_core(group, concurrency))
+        return await arun(self._sends.group(group, concurrency))
 
     def send_chord(self, chord: Chord, concurrency: int = 0) -> ChordResult:
         """Send a chord (Go: ``SendChord``)."""
-        return blocking(self._send_chord_core(chord, concurrency), "server.asend_chord()")
+        return blocking(self._sends.chord(chord, concurrency), "server.asend_chord()")
 
     async def asend_chord(self, chord: Chord, concurrency: int = 0) -> ChordResult:
         """:meth:`send_chord` for asyncio."""
-        return await arun(self._send_chord_core(chord, concurrency))
+        return await arun(self._sends.chord(chord, concurrency))
 
     def send_many(self, task: Task[P, Any, R], rows: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
         """Send one task many times, a row of arguments each, in as few round trips as possible."""
-        return blocking(self._send_many_core(task, rows), "server.asend_many()")
+        return blocking(self._sends.many(task, rows), "server.asend_many()")
 
     async def asend_many(self, task: Task[P, Any, R], rows: Iterable[Sequence[Any]]) -> list[AsyncResult[R]]:
         """:meth:`send_many` for asyncio."""
-        return await arun(self._send_many_core(task, rows))
+        return await arun(self._sends.many(task, rows))
 
     def _send(self, signature: Signature, task: Task[Any, Any, R]) -> AsyncResult[R]:
-        return blocking(self._send_core(signature, task), f"{task.name}.asend()")
+        return blocking(self._sends.task(signature, task), f"{task.name}.asend()")
 
     async def _asend(self, signature: Signature, task: Task[Any, Any, R]) -> AsyncResult[R]:
-        return await arun(self._send_core(signature, task))
+        return await arun(self._sends.task(signature, task))
 
     # -- results and queues --
 
@@ -368,56 +374,6 @@ class Server:
             backend_is_null=self.backend.is_null,
             now_ns=self.clock.unix_ns(),
         )
-
-    def _handle(self, signature: Signature, task: Task[Any, Any, Any] | None = None) -> AsyncResult[Any]:
-        declared = task or signature.declared
-        results = declared.results if declared is not None else None
-        return AsyncResult(signature.uuid, self.backend, self.clock, signature, results)
-
-    async def _send_core(self, signature: Signature, task: Task[Any, Any, Any] | None) -> AsyncResult[Any]:
-        copy = self._producer.prepare(check_signature(signature, self._limits()))
-        with self._observers.sending("task", [copy], self.broker.default_queue):
-            await self._producer.send_task(copy, is_new=True)
-        signature.uuid = copy.uuid
-        return self._handle(copy, task)
-
-    async def _send_many_core(self, task: Task[Any, Any, Any], rows: Iterable[Sequence[Any]]) -> list[AsyncResult[Any]]:
-        limits = self._limits()
-        signatures = [check_signature(task.signature(*row), limits) for row in rows]
-        if not signatures:
-            return []
-        with self._observers.sending("tasks", signatures, self.broker.default_queue):
-            await self._producer.send_tasks(signatures)
-        return [self._handle(signature, task) for signature in signatures]
-
-    async def _send_chain_core(self, chain: Chain) -> ChainResult:
-        first = check_signature(chain.tasks[0], self._limits())
-        with self._observers.sending("chain", chained(first, len(chain.tasks)), self.broker.default_queue):
-            await self._producer.send_task(first, is_new=True)
-        return ChainResult([self._handle(signature) for signature in chain.tasks])
-
-    async def _send_group_core(self, group: Group, concurrency: int) -> GroupResult:
-        if concurrency < 0:
-            raise ValueError("concurrency is the number of parallel publishes; 0 is without a limit")
-        limits = self._limits()
-        members = [check_signature(member, limits, in_group=True) for member in group.tasks]
-        check_members(group.group_uuid, members)
-        callback = members[0].chord_callback if members else None
-        watched = members if callback is None else [*members, callback]
-        with self._observers.sending("chord" if callback else "group", watched, self.broker.default_queue):
-            for member in members[1:]:
-                # Each member carries a copy; whichever comes last sends its own.
-                if callback is not None and member.chord_callback is not None:
-                    member.chord_callback.headers = callback.headers
-            await self._producer.send_group(group.group_uuid, members)
-        for member, copy in zip(group.tasks, members, strict=True):
-            member.uuid = copy.uuid
-        return GroupResult(group.group_uuid, [self._handle(member) for member in group.tasks])
-
-    async def _send_chord_core(self, chord: Chord, concurrency: int) -> ChordResult:
-        if self.backend.is_null:
-            raise SignatureError("a chord needs a result store that keeps results; this server has the null store")
-        return ChordResult(await self._send_group_core(chord.group, concurrency), self._handle(chord.callback))
 
     def _pages(self, page: Callable[[int], Coroutine[Any, Any, list[bytes]]], twin: str) -> Iterator[Signature]:
         start = 0

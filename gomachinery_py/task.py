@@ -11,6 +11,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from gomachinery_py.context import Context, running_signature
+from gomachinery_py.effects import arun
 from gomachinery_py.engine import Outcome
 from gomachinery_py.errors import SignatureError
 from gomachinery_py.golang.time import Time
@@ -149,10 +150,15 @@ class Task(Generic[P, C, R]):
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """Send the task; nothing is sent when a value does not fit (TypeError, ValueError)."""
+        if not kwargs and (sent := self.server._sends.send_plainly(self, args)) is not None:
+            return sent
         return self._sender.send(*args, **kwargs)
 
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """:meth:`send` for asyncio."""
+        if not kwargs and (sent := self.server._sends.plainly(self, args)) is not None:
+            await arun(self.server._producer.send_commands(sent[1]))
+            return sent[0]
         return await self._sender.asend(*args, **kwargs)
 
     def s(self, *args: Any) -> Signature:

@@ -104,10 +104,42 @@ class MemcacheURL:
 
 @dataclass(frozen=True, slots=True)
 class MongoDBURL:
-    """MongoDB; ``url`` is for the client library, ``database`` what its path names (``""``: none)."""
+    """MongoDB; ``url`` is for the client library, ``database`` what its path names (``""``: none).
+
+    Two settings of the query are ours, and ignored by Go's client: ``gmpyDialect`` (``v1`` or ``v2``, the default) and
+    ``gmpyDatabase`` (``machinery``, as in Go, unless given; its path only says where users are kept).
+    """
 
     database: str
     url: SecretURL
+
+    @property
+    def dialect(self) -> str:
+        """Which version of Go the documents are for."""
+        return self._own("gmpyDialect", "v2")
+
+    @property
+    def database_name(self) -> str:
+        """Where the documents are."""
+        return self._own("gmpyDatabase", "machinery")
+
+    def _own(self, name: str, default: str) -> str:
+        found = re.search(rf"[?&]{name}=([^&]*)", self.url.reveal())
+        return unquote(found[1]) if found else default
+
+    @property
+    def driver_url(self) -> SecretURL:
+        """The URL without our own settings."""
+        before, mark, query = self.url.reveal().partition("?")
+        left = [each for each in query.split("&") if each and not each.startswith(("gmpyDialect=", "gmpyDatabase="))]
+        return SecretURL(f"{before}{mark}{'&'.join(left)}" if left else before)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown, as it is written and as it is meant."""
+        credentials, _ = _split_credentials(self.url.reveal().partition("://")[2])
+        password = credentials.partition(":")[2]
+        return tuple({password, unquote(password)} - {""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +385,10 @@ def _memcache(text: str) -> MemcacheURL:
 def _mongodb(text: str) -> MongoDBURL:
     _, location = _split_credentials(text.partition("://")[2])
     path = location.partition("?")[0].partition("/")[2]
-    return MongoDBURL(_unescape(path), SecretURL(text))
+    url = MongoDBURL(_unescape(path), SecretURL(text))
+    if url.dialect not in ("v1", "v2"):
+        raise ConfigError(f"{redact(text)}: gmpyDialect is v1 or v2")
+    return url
 
 
 def _pubsub(text: str) -> PubSubURL:

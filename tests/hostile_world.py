@@ -37,7 +37,10 @@ class World:
     def work(self, *bodies: bytes) -> None:
         """One worker runs all of these, and once what comes of them."""
         self.redis.rpush(QUEUE, *bodies)
-        for delivery in fetch(self.server, "w", 100):
+        deliveries = []
+        while more := fetch(self.server, "w", 100):
+            deliveries += more
+        for delivery in deliveries:
             run(engine_of(self.server).process(delivery))
 
     def dead(self) -> list[tuple[bytes, str]]:

@@ -15,6 +15,7 @@ from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.effects import Command, Invoke, Port, Request, Sleep, Slot, run
 from gomachinery_py.engine import Engine, Handlers
 from gomachinery_py.errors import ServiceError, WrongKeyType
+from gomachinery_py.observing import Observer
 from gomachinery_py.server import Server
 
 __all__ = [
@@ -62,9 +63,9 @@ class FakeRedisPort(Port):
         return {True: b"OK"}.get(reply, reply) if isinstance(reply, bool) else reply
 
 
-def server_on(broker: FakeRedisPort, store: FakeRedisPort | None = None) -> Server:
+def server_on(broker: FakeRedisPort, store: FakeRedisPort | None = None, observers: Sequence[Observer] = ()) -> Server:
     """A server on in-process Redis; one port for both, or one each."""
-    server = Server("redis://in-process")
+    server = Server("redis://in-process", observers=observers)
     server.broker.port = broker
     server.backend.port = store or broker
     server.broker.sees_states = server._producer.fused = server.broker.can_fuse(server.backend.port)

@@ -5,6 +5,7 @@ Exhaustive: a shape is run as often as its first message makes requests, and die
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,10 +82,10 @@ class World:
 
     def _note_pending(self, command: Command) -> None:
         """Each publication stores PENDING."""
-        words = list(command[2] if command[0] == "TRANSACT" else command)
-        for name, uuid, value in zip(words, words[1:], words[2:], strict=False):
+        words = list(command[2]) if command[0] == "TRANSACT" else [command[0], *command[2:]]
+        for name, value in itertools.pairwise(words):
             if name == "SET" and isinstance(value, bytes) and b'"State":"PENDING"' in value:
-                self.published[uuid] += 1
+                self.published[wire.decode_task_state(value).task_uuid] += 1
 
     def sig(self, name: str, uuid: str, *args: int) -> Signature:
         signature = self.server.tasks[name].s(*args)

@@ -63,6 +63,7 @@ def test_a_worker_says_how_it_is(tmp_path: Path) -> None:
     path = tmp_path / "w.json"
     port = FakeRedisPort()
     server = server_on(port)
+    server.broker.lease = 30.0
 
     def report() -> Report:
         found = read(str(path))
@@ -86,6 +87,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptur
     """It is told once, and the worker works."""
     (tmp_path / "file").write_text("", encoding="utf-8")
     server = server_on(FakeRedisPort())
+    server.broker.lease = 30.0
     ran = []
 
     @server.task

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from gomachinery_py import Group, RetryTaskLater, Server
 from gomachinery_py.errors import ServiceUnavailable
 from gomachinery_py.metrics import Metrics
-from gomachinery_py.observing import Observer, Observers
+from gomachinery_py.observing import Observer
 
 
 class Measured:
@@ -17,8 +17,7 @@ class Measured:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry)
         self.port = FakeRedisPort()
-        self.server: Server = server_on(self.port)
-        self.server._observers = Observers([self.metrics])
+        self.server: Server = server_on(self.port, observers=[self.metrics])
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)
@@ -101,14 +100,14 @@ def test_an_observer_that_fails_harms_no_task(measured: Measured, caplog: pytest
         def buried(self, queue: str) -> None:
             raise RuntimeError(f"broken on {queue}")
 
-    measured.server._observers = Observers([Broken()])
+    server = server_on(measured.port, observers=[Broken()])
 
-    @measured.server.task
+    @server.task
     def fine() -> None:
         pass
 
     result = fine.send()
     measured.port.redis.rpush("machinery_tasks", b"{]")
-    work_until_quiet(measured.server)
+    work_until_quiet(server)
     assert result.state.state == "SUCCESS"
     assert caplog.text.count("an observer failed") == 2

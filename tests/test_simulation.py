@@ -1,4 +1,4 @@
-"""Two hundred seeds of the simulated fleet; ``python -m benchmarks.faults.simulation --seeds 10000`` runs more."""
+"""Two hundred seeds of the simulated fleet; ``python -m benchmarks.faults simulation --seeds 10000`` runs more."""
 
 from __future__ import annotations
 

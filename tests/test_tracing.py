@@ -13,7 +13,6 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gomachinery_py import Chain, Chord, Group, Server, Signature
-from gomachinery_py.observing import Observers
 from gomachinery_py.signing import Signing
 from gomachinery_py.tracing import Tracing
 
@@ -26,8 +25,8 @@ class Traced:
         provider = TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.provider = provider
-        self.server: Server = server_on(FakeRedisPort())
-        self.server._observers = Observers([Tracing(provider)])
+        self.port = FakeRedisPort()
+        self.server: Server = server_on(self.port, observers=[Tracing(provider)])
 
         @self.server.task
         def add(*numbers: int) -> int:
@@ -132,9 +131,7 @@ def test_headers_that_are_no_trace(traced: Traced) -> None:
     """Numbers and nonsense in the place of a trace begin a new one."""
     for number, header in enumerate((1, None, "nonsense", ["00-1-1-1"])):
         body = Signature("add", uuid=f"task_{number}", headers={"traceparent": header})
-        traced.server._observers, observers = Observers(), traced.server._observers
-        traced.server.send_task(body)
-        traced.server._observers = observers
+        server_on(traced.port).send_task(body)
     work_until_quiet(traced.server)
     assert [span.parent for span in traced.exporter.get_finished_spans()] == [None] * 4
 

@@ -38,12 +38,13 @@ class AMQPPythonWorker(Process):
         vhost: str = "",
         concurrency: int = 10,
         custom_queue: str = "",
+        app: str = "python_tasks:server",
         **settings: str | int,
     ) -> None:
         queue = custom_queue or "machinery_tasks"
         before = rabbit.consumers(queue, vhost)
         settings = {"broker": rabbit.url(vhost), "records": redis.url(), **settings}
-        command = [sys.executable, "-m", "gomachinery_py", "worker", "python_tasks:server"]
+        command = [sys.executable, "-m", "gomachinery_py", "worker", app]
         super().__init__(
             [*command, "-c", str(concurrency), "-q", queue],
             name=f"python-worker-{next(_numbers)}",

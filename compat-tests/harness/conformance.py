@@ -49,10 +49,15 @@ class Subject:
         return f"{self.broker}-{self.store}"
 
 
+# Of what Python stores; of what Go itself stores it reads only bool, int64, float64 and string.
+_GO_READS = ("bool", "int", "int8", "int16", "int32", "int64", "float32", "float64", "string")
+GO_READS_MONGODB = frozenset([*_GO_READS, *(f"[]{kind}" for kind in _GO_READS), "[]uint8"])
+
 SUBJECTS = [
     Subject("redis", "redis"),
     Subject("redis", "amqp"),
     Subject("redis", "memcache"),
+    Subject("redis", "mongodb", go_reads=GO_READS_MONGODB),
     Subject("amqp", "redis"),
     Subject("amqp", "amqp"),
     Subject("pubsub", "redis"),
@@ -185,6 +190,9 @@ class ConformanceFleet:
         """The flags of go-harness' programs for a place."""
         store = self.store.store(place)
         told: dict[str, str | int] = {"broker": place.broker, "backend": store, "queue": place.queue}
+        if self.subject.store == "mongodb":
+            # 0, the harness' default, makes Go v2 delete results at once.
+            told["results_expire"] = 3600
         return {**told, "records": self.records.url(), **place.settings}
 
 

@@ -59,7 +59,9 @@ class PythonWorker(Process):
             env=python_environment(redis, **settings),
         )
         try:
-            wait_until(lambda: self.signed_on or not self.alive, READY_SECONDS, "a worker that has signed on")
+            # Without crash safety a worker keeps no list of itself.
+            ready = (lambda: "at once, from" in self.log) if settings.get("crash_safe") == 0 else lambda: self.signed_on
+            wait_until(lambda: ready() or not self.alive, READY_SECONDS, "a worker that has signed on")
         except AssertionError as error:
             raise self.failed("did not sign on") from error
         if not self.alive:

@@ -14,6 +14,7 @@ from typing import Protocol
 from gomachinery_py import Server
 from harness.dynamodb_server import URL, DynamoDBServer
 from harness.memcached_server import MemcachedServer
+from harness.mongo_server import MongoServer
 from harness.pubsub_server import PubSubServer
 from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
@@ -116,6 +117,23 @@ class MemcacheService:
         return "memcache://" + ",".join(server.address for server in self.servers)
 
 
+class MongoDBService:
+    """One MongoDB. Where Go is the only writer it deletes at once what expires in 0 seconds."""
+
+    def __init__(self, directory: Path) -> None:
+        self.server = MongoServer(directory)
+        self.stop = self.server.stop
+
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    def place(self, worker: str) -> Place:
+        raise NotImplementedError(f"MongoDB carries no tasks, neither those of {worker}")
+
+    def store(self, place: Place) -> str:  # noqa: ARG002
+        return self.server.url()
+
+
 class PubSubService:
     """One Pub/Sub server; a project for each kind of worker."""
 
@@ -181,6 +199,7 @@ SERVICES: dict[str, Callable[[Path], Service]] = {
     "amqp": AMQPService,
     "dynamodb": DynamoDBService,
     "memcache": MemcacheService,
+    "mongodb": MongoDBService,
     "pubsub": PubSubService,
     "sqs": SQSService,
 }

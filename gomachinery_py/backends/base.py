@@ -10,19 +10,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Self, TypeAlias
 
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
 from gomachinery_py.golang.time import ZERO_TIME, Time
+from gomachinery_py.wire import decode_task_state
 from gomachinery_py.wire.model import PENDING, GroupMeta, Signature, TaskResult, TaskState
+from gomachinery_py.wire.states import StateText
 
-__all__ = ["Backend", "GroupClaim", "GroupSnapshot", "Origin"]
+__all__ = ["Backend", "GroupClaim", "GroupSnapshot", "Origin", "Step"]
 
 
-@dataclass(frozen=True, slots=True)
+Step: TypeAlias = tuple[str, list[TaskResult] | None, str]
+"""What a next state adds to what is stored: its name, results, and an error's text."""
+
+
+@dataclass(slots=True)
 class Origin:
-    """What was stored of a task before this run: later states carry its name and creation time on."""
+    """What was stored of a task before this run: later states carry its name and creation time on.
+
+    Where ``text`` is set, it carries these, and the fields for them are empty; see :meth:`Backend.next_state`.
+    """
 
     task_name: str = ""
     created_at: datetime = ZERO_TIME
@@ -30,6 +39,8 @@ class Origin:
     results: tuple[TaskResult, ...] = ()
     #: The stored document, where it can be compared with what is stored later.
     raw: bytes | None = None
+    #: The stored document, where later states are made of it as it is.
+    text: StateText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +110,23 @@ class Backend(ABC):
         error: str = "",
     ) -> TaskState:
         """The state after PENDING (Go: ``tasks.New…TaskState`` and, on Redis, ``mergeNewTaskState``)."""
+        if origin.text is not None and origin.raw is not None:
+            stored = decode_task_state(origin.raw)
+            origin = Origin(stored.task_name, stored.created_at)
         created_at, task_name = (origin.created_at, origin.task_name) if self.merges else (ZERO_TIME, "")
         return TaskState(uuid, task_name, state, results, error, created_at)
 
     @abstractmethod
     def state_commands(self, state: TaskState) -> list[Command]:
         """The commands that store a state."""
+
+    def next_commands(self, uuid: str, origin: Origin, steps: Sequence[Step]) -> list[Command]:
+        """The commands that store the states after PENDING, in order; see :meth:`next_state`."""
+        return [
+            command
+            for state, results, error in steps
+            for command in self.state_commands(self.next_state(uuid, state, origin, results=results, error=error))
+        ]
 
     async def store(self, state: TaskState) -> None:
         """Store one state."""

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gomachinery_py.backends.base import Backend, GroupSnapshot, Origin
+from gomachinery_py.backends.base import Backend, GroupSnapshot, Origin, Step
 from gomachinery_py.effects import Command
 from gomachinery_py.errors import ServiceError, WireError, WrongKeyType
 from gomachinery_py.incoming import brief
@@ -20,6 +20,7 @@ from gomachinery_py.wire import (
     encode_task_state,
 )
 from gomachinery_py.wire.model import GroupMeta, TaskState
+from gomachinery_py.wire.states import StateText
 
 __all__ = ["KeyValueBackend"]
 
@@ -54,6 +55,9 @@ class KeyValueBackend(Backend):
             raise WrongKeyType(f"the key {brief(uuid)!r} cannot be a task's state: {error}") from error
         if value is None:
             return _NOTHING
+        text = StateText.of(value, uuid) if self.merges else None
+        if text is not None:
+            return Origin(state=text.state, raw=value, text=text)
         try:
             state = decode_task_state(value)
         except WireError as error:
@@ -61,6 +65,12 @@ class KeyValueBackend(Backend):
         if state.task_uuid != uuid:
             raise WrongKeyType(f"the key {brief(uuid)!r} holds something that is not this task's state")
         return Origin(state.task_name, state.created_at, state.state, tuple(state.results or ()), value)
+
+    def next_commands(self, uuid: str, origin: Origin, steps: Sequence[Step]) -> list[Command]:
+        text = origin.text
+        if text is None:
+            return super().next_commands(uuid, origin, steps)
+        return [self.write_command(uuid, text.document(*step)) for step in steps]
 
     async def get_state(self, uuid: str) -> TaskState | None:
         value = await self.port.execute(self.read_command(uuid))

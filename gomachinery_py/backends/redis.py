@@ -15,6 +15,7 @@ from gomachinery_py import redis_scripts as lua
 from gomachinery_py.backends.base import GroupSnapshot
 from gomachinery_py.backends.keyvalue import KeyValueBackend
 from gomachinery_py.effects import Clock, Command, Port, sleep
+from gomachinery_py.errors import ServiceError
 from gomachinery_py.wire import encode_group_meta, names
 
 __all__ = ["RedisBackend"]
@@ -22,6 +23,8 @@ __all__ = ["RedisBackend"]
 # A lock that a crashed worker left behind expires after 8 s (Go: redsync's default expiry).
 _ORPHAN_SECONDS = 10.0
 _LOOK_AGAIN_SECONDS = 0.02
+# Redis hangs up on a longer word (proto-max-bulk-len), whoever sends it how often.
+_LARGEST_BYTES = 512 * 1024 * 1024
 
 
 class RedisBackend(KeyValueBackend):
@@ -36,6 +39,8 @@ class RedisBackend(KeyValueBackend):
         return ("GET", key)
 
     def write_command(self, key: str, value: bytes) -> Command:
+        if len(value) > _LARGEST_BYTES:
+            raise ServiceError(f"{len(value)} bytes are more than the {_LARGEST_BYTES} that Redis takes as one value")
         return ("SET", key, value, "EX", self.results_expire_in)
 
     def delete_command(self, key: str) -> Command:

@@ -6,7 +6,7 @@ Go source: ``v2/brokers/redis/redis.go`` (redigo), ``v2/brokers/redis/goredis.go
 a message that                   Go                              here
 ===============================  ==============================  ===========================================
 cannot be decoded                is lost, the consumer restarts  goes to ``{queue}:gmpy:dead``, byte for byte
-is not registered                ``RPUSH`` on the worker's queue the same, with pauses; dead after a crash loop
+is not registered                ``RPUSH`` on the worker's queue the same, with pauses; dead after 50 tries
 is not registered, ignored       is dropped                      the same
 failed                           is gone (popped before it ran)  is removed with the write of its FAILURE
 was held by a worker that died   is lost                         goes back to the head of the queue
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 _PAGE = 500
 _PAGE_BYTES = 8 * 1024 * 1024
+# One fetch brings no more, and one message beyond.
+_FETCH_BYTES = 8 * 1024 * 1024
 # So long the name of a worker that died is kept: it may only have slept.
 _REMEMBERED_SECONDS = 3600
 
@@ -112,7 +114,7 @@ class RedisBroker(Broker):
         """Hold what is on the queue, beginning with a body that is in the list of this worker already, if it is."""
         keys = (queue, names.inflight_key(queue, worker), names.attempts_key(queue), names.workers_key(queue))
         mark = b"gmpy:%x." % next(self._marks)
-        taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, worker, mark, limit, *moved))
+        taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, worker, mark, limit, _FETCH_BYTES, *moved))
         return [
             Delivery(queue, body, worker, count, b"%b%d\n%b" % (mark, at, body))
             for at, (body, count) in enumerate(zip(taken, tries or [0] * len(taken), strict=True), start=1)

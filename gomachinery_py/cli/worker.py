@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 )
 @click.option("-q", "--queue", "queues", multiple=True, help="Consume this queue; may be given more than once.")
 @click.option("--tag", default="", help="Name of this worker in logs.")
+@click.option(
+    "--processes", default=1, type=click.IntRange(min=1), show_default=True, help="Each with the whole concurrency."
+)
 @click.option("--prefetch", type=click.IntRange(min=1), help="Tasks that it may hold; four times as many by default.")
 @click.option(
     "--health-file",
@@ -36,13 +39,15 @@ def worker(
     concurrency: int,
     queues: tuple[str, ...],
     tag: str,
+    processes: int,
     prefetch: int | None,
     health_file: str | None,
     settings: Settings,
 ) -> int:
     """Run tasks of APP, a server as MODULE:SERVER.
 
-    The first SIGINT or SIGTERM lets running tasks finish (exit code 0), the second quits at once (1).
+    The first SIGINT or SIGTERM lets running tasks finish (exit code 0), the second quits at once (1). With several
+    processes the first one passes signals on and replaces those that died.
     """
     server = settings.open(load_app(app))
     forget_dead(run_directory())
@@ -55,4 +60,4 @@ def worker(
         queue = task.defaults.routing_key
         if queue and queue not in running.queues:
             log.warning("task %r is sent to queue %r, which this worker does not consume", task.name, queue)
-    return 0 if running.run() else FAILED
+    return 0 if running.run(processes) else FAILED

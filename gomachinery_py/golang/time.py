@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-__all__ = ["ZERO_TIME", "Time", "format_duration", "format_time", "parse_time", "unix_ns"]
+__all__ = ["ZERO_TIME", "Time", "format_duration", "format_time", "format_unix_ns", "parse_time", "unix_ns"]
 
 _BILLION: Final = 1_000_000_000
 _DAY: Final = 86_400
@@ -172,6 +172,11 @@ def format_time(moment: datetime) -> str:
             moment._text = _format(moment.unix_ns, moment.offset_seconds)
         return moment._text
     return _format(unix_ns(moment), _offset(moment))
+
+
+def format_unix_ns(ns: int) -> str:
+    """:func:`format_time` of a moment in UTC by its nanoseconds since 1970. Raises ValueError with Go's text."""
+    return _format(ns, 0)
 
 
 def _format(ns: int, offset: int) -> str:

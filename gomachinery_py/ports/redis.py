@@ -26,9 +26,10 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from gomachinery_py.config import Config
-from gomachinery_py.effects import Port, Request
+from gomachinery_py.effects import Flight, Port, Request
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
-from gomachinery_py.ports.redis_batch import Batch
+from gomachinery_py.ports.redis_batch import Batch, atomic_answer, packed_atomic
+from gomachinery_py.ports.redis_replies import read_replies, read_reply
 from gomachinery_py.ports.redis_tls import AsyncTLSConnection, TLSConnection
 from gomachinery_py.urls import Address, RedisURL
 
@@ -99,18 +100,57 @@ class RedisPort(Port):
     # -- blocking --
 
     def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
+        if len(requests) == 1 and requests[0].atomic and self.observer is None:
+            answer = self._send_atomic(requests[0])
+            if answer is not None:
+                return [answer]
+        return self.begin(requests).finish()
+
+    def _send_atomic(self, request: Request) -> list[Any] | Exception | None:
+        """One transaction by itself, such as a task that is sent; None when that takes more than a look."""
+        packed = packed_atomic(request.commands)
+        if packed is None or self._pid != os.getpid():
+            return None
+        idle = self._idle
+        try:
+            connection, since = idle.pop()
+        except IndexError:
+            return None
+        if time.monotonic() - since >= _FRESH_SECONDS or not connection.is_connected:
+            idle.append((connection, since))
+            return None
+        replies: list[Any] = [None] * (len(request.commands) + 2)
+        try:
+            connection.send_packed_command((packed,), check_health=False)
+            read_replies(connection, replies)
+        except (RedisError, OSError) as error:
+            connection.disconnect()
+            return self.unavailable(error)
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._release(connection, idle)
+        return atomic_answer(request, replies)
+
+    def begin(self, requests: Sequence[Request]) -> Flight:
         batch = Batch(requests, self.observer)
         try:
             packed = batch.packed()
         except _NOT_ENCODABLE as error:
             if len(requests) == 1:
-                return [ServiceError(f"Redis: {error}")]
-            return [answer for request in requests for answer in self.send([request])]
-        self.exchange(batch, packed)
-        return batch.results()
+                return Flight([ServiceError(f"Redis: {error}")])
+            return Flight([answer for request in requests for answer in self.send([request])])
+        sent = self._sent(batch, packed)
+        return Flight(batch.results()) if sent is None else _Pipeline(self, batch, *sent)
 
     def exchange(self, batch: Pipeline, packed: bytes) -> None:
         """Send a pipeline and fill in its replies, or say why it ended early."""
+        sent = self._sent(batch, packed)
+        if sent is not None:
+            self._receive(batch, *sent)
+
+    def _sent(self, batch: Pipeline, packed: bytes) -> tuple[Any, list[tuple[Any, float]]] | None:
+        """The connection that a pipeline was sent on, and where it came from; None when that did not work."""
         if self._pid != os.getpid():
             self._idle, self._pid = [], os.getpid()
         idle = self._idle
@@ -118,20 +158,33 @@ class RedisPort(Port):
             connection = self._connected(idle)
         except (RedisError, OSError) as error:
             batch.broken = self.unavailable(error)
-            return
+            return None
         try:
             connection.send_packed_command([packed], check_health=False)
-            for at in range(len(batch.commands)):
-                batch.replies[at] = _reply(connection.read_response)
+        except (RedisError, OSError) as error:
+            connection.disconnect()
+            batch.broken = self.unavailable(error)
+            return None
+        except BaseException:
+            connection.disconnect()
+            raise
+        return connection, idle
+
+    def _receive(self, batch: Pipeline, connection: Any, idle: list[tuple[Any, float]]) -> None:
+        try:
+            read_replies(connection, batch.replies)
             for at, whole in batch.unknown_scripts():
                 connection.send_packed_command([whole], check_health=False)
-                batch.replies[at] = _reply(connection.read_response)
+                batch.replies[at] = read_reply(connection)
         except (RedisError, OSError) as error:
             connection.disconnect()
             batch.broken = self.unavailable(error)
         except BaseException:
             connection.disconnect()
             raise
+        self._release(connection, idle)
+
+    def _release(self, connection: Any, idle: list[tuple[Any, float]]) -> None:
         if idle is self._idle:
             idle.append((connection, time.monotonic()))
         else:
@@ -276,6 +329,30 @@ class RedisPort(Port):
         return ServiceUnavailable(f"cannot reach Redis at {where}: {text}. Is it running, and is the URL right?")
 
 
+class _Pipeline(Flight):
+    """A pipeline that was sent on a connection of its own."""
+
+    def __init__(self, port: RedisPort, batch: Batch, connection: Any, idle: list[tuple[Any, float]]) -> None:
+        self._port = port
+        self._batch = batch
+        self._connection = connection
+        self._idle = idle
+
+    def wait(self, seconds: float) -> bool:
+        try:
+            return bool(self._connection.can_read(timeout=seconds))
+        except (RedisError, OSError):
+            # Reading says what is wrong.
+            return True
+
+    def finish(self) -> list[list[Any] | Exception]:
+        self._port._receive(self._batch, self._connection, self._idle)
+        return self._batch.results()
+
+    def abandon(self) -> None:
+        self._connection.disconnect()
+
+
 def open_port(url: RedisURL, config: Config) -> RedisPort:
     """A port to the server of a URL; nothing is connected yet."""
     return RedisPort(target_of(url, config, url.hosts[0] if url.hosts else None))
@@ -311,13 +388,6 @@ def target_of(url: RedisURL, config: Config, address: Address | None) -> RedisTa
 def is_fresh(since: float) -> bool:
     """Whether a connection that was last used then is taken to be alive without asking."""
     return time.monotonic() - since < _FRESH_SECONDS
-
-
-def _reply(read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except ResponseError as error:
-        return error
 
 
 async def _areply(read: Callable[[], Any]) -> Any:

@@ -24,7 +24,7 @@ from gomachinery_py import redis_scripts as lua
 from gomachinery_py.effects import Command, Request
 from gomachinery_py.errors import ServiceError, ServiceUnavailable, WrongKeyType
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "atomic_answer", "packed_atomic"]
 
 _SHA: Final = {text: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for text in lua.SCRIPTS}
 # Answers that say "not now" rather than "not this": whoever can wait should try again.
@@ -41,6 +41,10 @@ class _Unanswered:
 
 
 _UNANSWERED: Final = _Unanswered()
+_MULTI: Final = b"*1\r\n$5\r\nMULTI\r\n"
+_EXEC: Final = b"*1\r\n$4\r\nEXEC\r\n"
+# What is not sent as it is.
+_NOT_PLAIN: Final = frozenset({"TRANSACT", "EVAL"})
 
 
 class Batch:
@@ -57,23 +61,26 @@ class Batch:
         transactions: list[list[Command]] = []
         reads: list[str] = []
         size = 0
-        for request in requests:
-            if observer is not None:
+        if observer is not None:
+            for request in requests:
                 for command in request.commands:
                     observer(command)
+        place = self._places.append
+        for request in requests:
             if not request.atomic and len(request.commands) == 1:
                 command = request.commands[0]
-                if command[0] == "TRANSACT":
-                    length = sum(len(word) for word in command[2] if type(word) is bytes)
+                name = command[0]
+                if name == "TRANSACT":
+                    length = sum([len(word) for word in command[2] if type(word) is bytes])
                     if not transactions or size + length > _SCRIPT_BYTES:
                         transactions.append([])
                         size = 0
                     size += length
-                    self._places.append((-1 - len(transactions), len(transactions[-1]), True))
+                    place((-1 - len(transactions), len(transactions[-1]), True))
                     transactions[-1].append(command)
                     continue
-                if command[0] == "GET":
-                    self._places.append((-1, len(reads), True))
+                if name == "GET":
+                    place((-1, len(reads), True))
                     reads.append(command[1])
                     continue
             self._add(request)
@@ -114,12 +121,14 @@ class Batch:
         return b"".join([hiredis.pack_command(command) for command in self.commands])
 
     def unknown_scripts(self) -> list[tuple[int, bytes]]:
-        """Where the server did not know a script's SHA, and the command that sends it whole."""
-        return [
-            (at, hiredis.pack_command(command))
-            for at, command in self._whole.items()
-            if isinstance(self.replies[at], NoScriptError)
-        ]
+        """Where the server did not know a script's SHA, and the command that sends it whole.
+
+        These have no reply yet: the server may be gone before there is one.
+        """
+        unknown = [at for at in self._whole if isinstance(self.replies[at], NoScriptError)]
+        for at in unknown:
+            self.replies[at] = _UNANSWERED
+        return [(at, hiredis.pack_command(self._whole[at])) for at in unknown]
 
     def failed(self, error: Exception) -> list[list[Any] | Exception]:
         """The same error for every request."""
@@ -127,7 +136,14 @@ class Batch:
 
     def results(self) -> list[list[Any] | Exception]:
         """Each request's replies; an exception in place of the list where it could not be answered."""
-        return [self._answer(request, *place) for request, place in zip(self._requests, self._places, strict=True)]
+        answers: list[list[Any] | Exception] = []
+        replies = self.replies
+        for request, (first, size, is_joined) in zip(self._requests, self._places, strict=True):
+            if is_joined and type(joined := replies[first]) is list and not isinstance(joined[size], Exception):
+                answers.append([joined[size]])
+            else:
+                answers.append(self._answer(request, first, size, is_joined))
+        return answers
 
     def _answer(self, request: Request, first: int, size: int, is_joined: bool) -> list[Any] | Exception:
         replies: list[Any]
@@ -150,6 +166,34 @@ class Batch:
             return replies
         translated = [_translated(reply) if isinstance(reply, Exception) else reply for reply in replies]
         return next((reply for reply in translated if isinstance(reply, ServiceUnavailable)), translated)
+
+
+def packed_atomic(commands: Sequence[Command]) -> bytes | None:
+    """A transaction of plain commands as the server reads it; None when there is more to it."""
+    parts = [_MULTI]
+    for command in commands:
+        if command[0] in _NOT_PLAIN:
+            return None
+        try:
+            parts.append(hiredis.pack_command(command))
+        except (TypeError, ValueError):
+            return None
+    parts.append(_EXEC)
+    return b"".join(parts)
+
+
+def atomic_answer(request: Request, replies: list[Any]) -> list[Any] | Exception:
+    """What became of a transaction, by the replies to MULTI, its commands and EXEC."""
+    done = replies[-1]
+    if type(done) is list:
+        for reply in done:
+            if isinstance(reply, Exception):
+                break
+        else:
+            return done
+    batch = Batch((request,))
+    batch.replies = replies
+    return batch.results()[0]
 
 
 def _translated(error: Exception) -> Exception:

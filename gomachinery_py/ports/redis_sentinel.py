@@ -24,6 +24,7 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 
 from gomachinery_py.config import Config
 from gomachinery_py.config_sections import plain
+from gomachinery_py.effects import Request
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
 from gomachinery_py.ports.redis import Pipeline, RedisPort, RedisTarget, is_fresh, target_of
 from gomachinery_py.ports.redis_tls import AsyncTLSConnection
@@ -53,8 +54,12 @@ class RedisSentinelPort(RedisPort):
         self._master_name = master_name
         self._sentinel_password = sentinel_password
 
-    def exchange(self, batch: Pipeline, packed: bytes) -> None:
-        super().exchange(batch, packed)
+    def _send_atomic(self, request: Request) -> list[Any] | Exception | None:  # noqa: ARG002
+        # The whole way looks at the replies.
+        return None
+
+    def _receive(self, batch: Pipeline, connection: Any, idle: list[tuple[Any, float]]) -> None:
+        super()._receive(batch, connection, idle)
         if any(isinstance(reply, ReadOnlyError) for reply in batch.replies):
             # It was the master once.
             self.close()

@@ -17,7 +17,7 @@ from gomachinery_py.golang.json import escaped, string_text, value_text
 from gomachinery_py.golang.time import format_time
 from gomachinery_py.wire.model import Arg, GroupMeta, Signature, TaskResult, TaskState
 
-__all__ = ["encode_group_meta", "encode_signature", "encode_task_state"]
+__all__ = ["encode_group_meta", "encode_signature", "encode_task_state", "results_text"]
 
 # What is this very object is the int 0, and neither False nor 0.0.
 _ZERO: Final = 0
@@ -47,7 +47,7 @@ def encode_task_state(state: TaskState) -> bytes:
     try:
         text = (
             f'{{"TaskUUID":{string_text(state.task_uuid)},"TaskName":{string_text(state.task_name)}'
-            f',"State":{string_text(state.state)},"Results":{_results(state.results)}'
+            f',"State":{string_text(state.state)},"Results":{results_text(state.results)}'
             f',"Error":{string_text(state.error)},"CreatedAt":{_time(state.created_at)}'
             f',"TTL":{"0" if state.ttl is _ZERO else _int(state.ttl)}}}'
         )
@@ -173,7 +173,8 @@ def _args(args: Iterable[Arg] | None) -> str:
     return f"[{','.join(parts)}]"
 
 
-def _results(results: Iterable[TaskResult | None] | None) -> str:
+def results_text(results: Iterable[TaskResult | None] | None) -> str:
+    """The Results of a state, but for what ``escaped`` does. Raises TypeError, ValueError or AttributeError."""
     if results is None:
         return "null"
     parts = [
@@ -264,7 +265,7 @@ _TASK_STATE: Final[_Writers] = {
     "TaskUUID": ("task_uuid", string_text),
     "TaskName": ("task_name", string_text),
     "State": ("state", string_text),
-    "Results": ("results", _results),
+    "Results": ("results", results_text),
     "Error": ("error", string_text),
     "CreatedAt": ("created_at", _time),
     "TTL": ("ttl", _int),

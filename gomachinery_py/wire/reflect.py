@@ -65,6 +65,17 @@ def reflect_args(args: Sequence[Arg] | None) -> list[Any]:
     """All arguments of a task (Go: ``ReflectArgs``). Raises ArgumentError, ``Reflect task args error: …``."""
     if not args:
         return []
+    values: list[Any] = []
+    for arg in args:
+        value = arg.value
+        if type(value) is int:
+            if arg.type != "int64" or not -(1 << 63) <= value < 1 << 63:
+                break
+        elif type(value) is not str or arg.type != "string":
+            break
+        values.append(value)
+    else:
+        return values
     try:
         return _all((arg.value for arg in args), (arg.type for arg in args), reflect_value)
     except ArgumentError as error:

@@ -1,7 +1,10 @@
 """Where user code runs: plain functions on threads, coroutine functions on one event loop.
 
-Nothing here knows what a task is. A call that was handed over comes back through ``done`` with what it returned;
-calls that raise all the same come back as the exception.
+Nothing here knows what a task is. Calls are handed over many at a time and their outcomes are collected many at a
+time, since waking a thread costs more than a short call does. Calls that are handed over *patiently* begin on one
+thread, each after the other, until :meth:`Executor.hurry` is called: then every one that still waits gets a thread of
+its own, and each outcome is told at once. Whoever hands over patiently calls that after a moment, so that a slow call
+holds up nothing.
 """
 
 from __future__ import annotations
@@ -9,68 +12,132 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["Executor"]
+__all__ = ["Call", "Ended", "Executor"]
 
 log = logging.getLogger(__name__)
 
+Call: TypeAlias = tuple[Any, Callable[[], Any]]
+"""A key of the caller's own, and what is to be called."""
+Ended: TypeAlias = tuple[Any, Any, float]
+"""The key, what the call returned (or the exception that it raised), and how many seconds it took."""
+
 
 class Executor:
-    """At most ``threads`` threads, started as they are needed, and one event loop, likewise."""
+    """At most ``threads`` threads, started as they are needed, and one event loop, likewise.
 
-    def __init__(self, threads: int, done: Callable[[Any, Any], None], name: str) -> None:
+    All methods are for one thread. ``tell`` is called on others when there is something to :meth:`collect`.
+    """
+
+    def __init__(self, threads: int, tell: Callable[[], None], name: str) -> None:
         self._limit = threads
-        self._done = done
+        self._tell_caller = tell
         self._name = name
-        self._work: SimpleQueue[tuple[Any, Callable[[], Any]] | None] = SimpleQueue()
+        self._work: deque[Call] = deque()
+        self._ended: deque[Ended] = deque()
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._closed = False
+        # Plain calls that were handed over and not yet collected.
         self._busy = 0
+        self._hurried = False
+        # Something to collect was told, and is not yet collected.
+        self._told = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def submit(self, key: Any, call: Callable[[], Any]) -> None:
-        """Run a plain call on a thread; ``done(key, value)`` follows, and then :meth:`returned` from the caller."""
-        self._busy += 1
-        if self._busy > len(self._threads) and len(self._threads) < self._limit:
-            thread = threading.Thread(target=self._serve, name=f"{self._name}-task-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        self._work.put((key, call))
+    @property
+    def needs_hurry(self) -> bool:
+        """Calls were handed over patiently, and nobody knows how long the one that runs will take."""
+        return self._busy > 0 and not self._hurried
+
+    def begin(self, calls: Sequence[Call], *, patiently: bool = False) -> None:
+        """Run plain calls on threads."""
+        self._busy += len(calls)
+        self._hurried = not patiently
+        self._work.extend(calls)
+        self._wake_threads(1 if patiently else len(calls))
+
+    def hurry(self) -> None:
+        """Wait for no call any longer: see the module's docstring."""
+        self._hurried = True
+        if self._work:
+            self._wake_threads(len(self._work))
+
+    def begin_async(self, calls: Sequence[Call]) -> None:
+        """Run calls that return an awaitable on the event loop."""
+        loop = self._loop or self._start_loop()
+        loop.call_soon_threadsafe(self._begin_tasks, calls)
+
+    def collect(self) -> Iterable[Ended]:
+        """All calls that have ended since the last look."""
+        self._told = False
+        ended, found = self._ended, []
+        while ended:
+            found.append(ended.popleft())
+        return found
 
     def returned(self) -> None:
-        """A plain call that was submitted is done with; on the submitting thread, so that no lock is needed."""
+        """A plain call that was collected is done with."""
         self._busy -= 1
-
-    def submit_async(self, key: Any, call: Callable[[], Any]) -> None:
-        """Run a call that returns an awaitable on the event loop; ``done(key, value)`` follows."""
-        loop = self._loop or self._start_loop()
-        loop.call_soon_threadsafe(self._begin, key, call)
 
     def close(self) -> None:
         """Let threads and loop end; calls that still run are left to themselves."""
+        self._closed = True
         for _ in self._threads:
-            self._work.put(None)
+            self._wake.put(None)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def join(self, timeout: float) -> None:
-        """Wait for threads and loop to end."""
-        for thread in [*self._threads, *([self._loop_thread] if self._loop_thread else [])]:
-            thread.join(timeout)
+    # -- threads --
+
+    def _wake_threads(self, count: int) -> None:
+        wanted = min(self._limit, self._busy if self._hurried else 1)
+        while len(self._threads) < wanted:
+            name = f"{self._name}-task-{len(self._threads)}"
+            thread = threading.Thread(target=self._serve, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        for _ in range(min(count, self._limit)):
+            self._wake.put(None)
 
     def _serve(self) -> None:
-        while (item := self._work.get()) is not None:
-            key, call = item
-            try:
-                value = call()
-            except BaseException as error:
-                value = error
-            self._done(key, value)
-            del item, key, call, value
+        work, ended, now = self._work, self._ended, time.monotonic
+        while True:
+            self._wake.get()
+            began = now()
+            while not self._closed:
+                try:
+                    key, call = work.popleft()
+                except IndexError:
+                    break
+                try:
+                    value = call()
+                except BaseException as error:
+                    value = error
+                moment = now()
+                ended.append((key, value, moment - began))
+                began = moment
+                # Nothing of a call is kept while the thread waits for the next one.
+                del key, call, value
+                # Looked at after the outcome is there: who hurries collects afterwards.
+                if self._hurried or not work:
+                    self._tell()
+            if self._closed:
+                return
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._told = True
+            self._tell_caller()
+
+    # -- event loop --
 
     def _start_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
@@ -93,16 +160,21 @@ class Executor:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
-    def _begin(self, key: Any, call: Callable[[], Any]) -> None:
+    def _begin_tasks(self, calls: Sequence[Call]) -> None:
         assert self._loop is not None
-        task = self._loop.create_task(self._await(key, call))
-        # The loop itself keeps only weak references to its tasks.
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for key, call in calls:
+            task = self._loop.create_task(self._await(key, call))
+            # The loop itself keeps only weak references to its tasks.
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _await(self, key: Any, call: Callable[[], Any]) -> None:
+        began = time.monotonic()
         try:
             value = await call()
         except BaseException as error:
             value = error
-        self._done(key, value)
+        self._ended.append((key, value, time.monotonic() - began))
+        if not self._told and self._loop is not None:
+            # Those that end in the same turn of the loop are told together.
+            self._loop.call_soon(self._tell)

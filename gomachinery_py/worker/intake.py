@@ -6,6 +6,7 @@ import hashlib
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 from gomachinery_py.brokers.base import Broker, Delivery
@@ -27,17 +28,25 @@ _LOOK_AGAIN_SECONDS = 5.0
 _LONGEST_CYCLE = 100_000
 # An answer may be so late before the worker counts as not consuming.
 _LATE_SECONDS = 10.0
+# How often a task that is not registered here is tried, and how far apart two of these tries are at most: so it has
+# twenty minutes in which a worker that knows it may come.
+_TRIES = 50
+_LONGEST_BETWEEN_TRIES = 30.0
 
 
 class Bounces:
     """Notices when a queue holds nothing but tasks that are not registered here.
 
     Go takes such a task and pushes it back as fast as it can, for as long as it is there. So do we, until every task
-    that waits has come by once; then the queue is left alone for a moment, each time for longer.
+    that waits has come by once; then the queue is left alone for a moment, each time for longer. Unlike Go, we do not
+    do so for ever: what came back again and again is given up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._seen: set[bytes] = set()
+        self._clock = clock
+        # By message: tries so far, and when the next one counts.
+        self._tries: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         #: Whole cycles since a registered task came by.
         self.rounds = 0
         self._lock = threading.Lock()
@@ -51,7 +60,7 @@ class Bounces:
 
     def bounced(self, body: bytes) -> None:
         """A task that is not registered here was given back."""
-        mark = hashlib.blake2b(body, digest_size=16).digest()
+        mark = _mark(body)
         with self._lock:
             if mark in self._seen or len(self._seen) >= _LONGEST_CYCLE:
                 self._seen = {mark}
@@ -59,11 +68,32 @@ class Bounces:
             else:
                 self._seen.add(mark)
 
+    def gives_up(self, body: bytes) -> bool:
+        """A task that is not registered here came by: whether it has done so often enough.
+
+        Tries that follow each other faster than the growing time between them count as one.
+        """
+        mark, now = _mark(body), self._clock()
+        with self._lock:
+            tries, due = self._tries.pop(mark, (0, now))
+            if now >= due:
+                tries, due = tries + 1, now + min(_LONGEST_BETWEEN_TRIES, _FIRST_PAUSE * 2 ** min(tries, 20))
+            if tries >= _TRIES:
+                return True
+            self._tries[mark] = (tries, due)
+            if len(self._tries) > _LONGEST_CYCLE:
+                self._tries.popitem(last=False)
+            return False
+
     def pause(self) -> float:
         """Seconds to leave the queue alone."""
         if not self.rounds:
             return 0.0
         return float(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self.rounds - 1, 10)))
+
+
+def _mark(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()
 
 
 class Intake:

@@ -19,10 +19,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from gomachinery_py.brokers.base import Broker, Delivery
-from gomachinery_py.effects import Clock, Invoke, Port, Request, Sleep, Slot
+from gomachinery_py.effects import Clock, Flight, Invoke, Port, Request, Sleep, Slot
 from gomachinery_py.errors import ServiceUnavailable
 from gomachinery_py.incoming import brief_error
-from gomachinery_py.worker.executor import Executor
+from gomachinery_py.worker.executor import Call, Executor
 from gomachinery_py.worker.room import Room
 
 __all__ = ["Pump"]
@@ -33,6 +33,13 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 # A message that waited so long for a free slot is given back: somebody else may have one.
 _PATIENCE = 0.25
+# Calls are this short if they are handed over to be run one after the other; one that is not is noticed so soon.
+_SHORT_CALL = 0.0005
+_HURRY = 0.001
+# Pipelines to one service at a time: while it works on one, the next one is made.
+_FLIGHTS = 2
+# So few requests are not worth a second pipeline.
+_FEW = 6
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +49,6 @@ class _Life:
     core: Coroutine[Any, Any, None]
     delivery: Delivery | None
     since: float = 0.0
-    began: float = 0.0
     has_slot: bool = False
 
 
@@ -51,6 +57,8 @@ class _Line:
     """What is to be sent to one port, and how the port is doing."""
 
     requests: list[tuple[_Life, Request]] = field(default_factory=list)
+    #: How many pipelines are under way.
+    flights: int = 0
     failures: int = 0
     not_before: float = 0.0
 
@@ -71,8 +79,11 @@ class Pump:
         self._clock = clock
         self._room = room
         self._free_slots = room.concurrency
-        self._executor = Executor(room.concurrency, self._call_ended, name)
-        self._inbox: SimpleQueue[tuple[str, Any, Any]] = SimpleQueue()
+        self._executor = Executor(room.concurrency, lambda: self._inbox.put(("ended", None)), name)
+        self._inbox: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._calls: list[Call] = []
+        self._async_calls: list[Call] = []
+        self._flights: deque[tuple[_Line, list[tuple[_Life, Request]], Flight]] = deque()
         self._ready: deque[tuple[_Life, Any]] = deque()
         self._waiting: deque[_Life] = deque()
         self._lines: dict[Port, _Line] = {}
@@ -81,7 +92,7 @@ class Pump:
         self._lives: set[_Life] = set()
         # Per queue; single steps on a dict are safe between threads.
         self._held: dict[str, dict[int, Delivery]] = {}
-        self._given_back = 0
+        self._given_back = self._given_bytes = 0
         self._draining = False
         self._aborted = False
         self.ended = threading.Event()
@@ -92,7 +103,8 @@ class Pump:
         """Begin the lives of messages that were taken."""
         for delivery in deliveries:
             self._held.setdefault(delivery.queue, {})[id(delivery)] = delivery
-        self._inbox.put(("deliveries", deliveries, None))
+        self._room.weigh(sum(len(delivery.body) for delivery in deliveries))
+        self._inbox.put(("deliveries", deliveries))
 
     def held(self, queue: str) -> list[Delivery]:
         """A queue's messages that are here."""
@@ -105,15 +117,12 @@ class Pump:
 
     def drain(self) -> None:
         """Give back what has not begun, finish what runs, then end."""
-        self._inbox.put(("drain", None, None))
+        self._inbox.put(("drain", None))
 
     def abort(self) -> None:
         """End now; what runs stays in the worker's inflight list and is recovered by others."""
         self._aborted = True
-        self._inbox.put(("abort", None, None))
-
-    def _call_ended(self, key: Any, value: Any) -> None:
-        self._inbox.put(("ended", key, value))
+        self._inbox.put(("abort", None))
 
     # -- the thread --
 
@@ -124,36 +133,55 @@ class Pump:
                 self._receive()
                 # Before the steps: what it begins must not wait for the next thing to happen.
                 self._hand_back_stranded()
+                self._fill_slots()
                 while self._ready:
                     self._step()
                     self._fill_slots()
-                    self._send()
+                self._launch()
+                self._depart()
                 if self._given_back:
-                    self._room.give_back(self._given_back)
-                    self._given_back = 0
+                    self._room.weigh(-self._given_bytes)
+                    self._room.give_back(self._given_back, is_idle=not self._lives)
+                    self._given_back = self._given_bytes = 0
         except BaseException:
             log.critical("the worker's driver failed and stops", exc_info=True)
             raise
         finally:
             self._executor.close()
+            for _, _, flight in self._flights:
+                flight.abandon()
             for life in self._lives:
                 life.core.close()
             self.ended.set()
 
     def _receive(self) -> None:
-        """Wait for something to do, then take all that is there."""
+        """Take all that is there; when that is nothing, wait for what comes first: an answer, if one is under way."""
+        if not self._take_inbox(None if self._flights else self._pause()) and self._flights:
+            self._land()
+        if self._sleepers:
+            now = self._clock.monotonic()
+            while self._sleepers and self._sleepers[0][0] <= now:
+                self._ready.append((heapq.heappop(self._sleepers)[2], None))
+
+    def _take_inbox(self, pause: float | None) -> bool:
+        """Everything in the inbox, waiting for the first thing unless a pipeline is under way."""
+        inbox = self._inbox
+        found = False
         try:
-            event = self._inbox.get(timeout=self._pause())
+            if self._flights:
+                kind, what = inbox.get_nowait()
+            else:
+                kind, what = inbox.get(timeout=pause)
             while True:
-                self._accept(*event)
-                event = self._inbox.get_nowait()
+                found = True
+                self._accept(kind, what)
+                kind, what = inbox.get_nowait()
         except Empty:
             pass
-        now = self._clock.monotonic()
-        while self._sleepers and self._sleepers[0][0] <= now:
-            self._ready.append((heapq.heappop(self._sleepers)[2], None))
-        self._fill_slots()
-        self._send()
+        if not found and not self._flights and self._executor.needs_hurry:
+            self._executor.hurry()
+            self._collect()
+        return found
 
     def _pause(self) -> float | None:
         moments = [line.not_before for line in self._lines.values() if line.requests]
@@ -161,23 +189,29 @@ class Pump:
             moments.append(self._sleepers[0][0])
         if self._waiting:
             moments.append(self._waiting[0].since + _PATIENCE)
-        return None if not moments else max(0.0, min(moments) - self._clock.monotonic())
+        pause = None if not moments else max(0.0, min(moments) - self._clock.monotonic())
+        if self._executor.needs_hurry:
+            return _HURRY if pause is None else min(_HURRY, pause)
+        return pause
 
-    def _accept(self, kind: str, what: Any, value: Any) -> None:
+    def _accept(self, kind: str, what: Any) -> None:
         if kind == "deliveries":
             for delivery in what:
                 self._begin(_Life(self._process(delivery), delivery))
         elif kind == "ended":
-            life, invoke = what
+            self._collect()
+        elif kind == "drain":
+            self._draining = True
+            self._hand_back(list(self._waiting))
+
+    def _collect(self) -> None:
+        for (life, invoke), value, seconds in self._executor.collect():
             if not invoke.is_async:
                 self._executor.returned()
             if invoke.holds_slot:
                 self._free_slot(life)
-                self._room.ran(self._clock.monotonic() - life.began)
+                self._room.ran(seconds)
             self._ready.append((life, value))
-        elif kind == "drain":
-            self._draining = True
-            self._hand_back(list(self._waiting))
 
     def _begin(self, life: _Life) -> None:
         self._lives.add(life)
@@ -197,21 +231,23 @@ class Pump:
                 self._note(life, effect)
 
     def _note(self, life: _Life, effect: object) -> None:
-        if isinstance(effect, Request):
+        if type(effect) is Request:
             line = self._lines.get(effect.port)
             if line is None:
                 line = self._lines[effect.port] = _Line()
             line.requests.append((life, effect))
-        elif isinstance(effect, Slot):
+        elif type(effect) is Slot:
+            if self._free_slots > 0 and not self._waiting and not self._draining:
+                self._free_slots -= 1
+                life.has_slot = True
+                self._ready.append((life, None))
+                return
             life.since = self._clock.monotonic()
             self._waiting.append(life)
             if self._draining:
                 self._hand_back([life])
         elif isinstance(effect, Invoke):
-            if effect.holds_slot:
-                life.began = self._clock.monotonic()
-            run = self._executor.submit_async if effect.is_async else self._executor.submit
-            run((life, effect), effect.call)
+            (self._async_calls if effect.is_async else self._calls).append(((life, effect), effect.call))
         elif isinstance(effect, Sleep):
             moment = self._clock.monotonic() + effect.seconds
             heapq.heappush(self._sleepers, (moment, next(self._order), life))
@@ -230,30 +266,56 @@ class Pump:
             life.has_slot = False
             self._free_slots += 1
 
-    def _send(self) -> None:
-        for port, line in self._lines.items():
-            if not line.requests or line.not_before > self._clock.monotonic():
-                continue
-            sent, line.requests = line.requests, []
-            answers = port.send([request for _, request in sent])
-            for (life, request), answer in zip(sent, answers, strict=True):
-                if isinstance(answer, ServiceUnavailable):
-                    line.requests.append((life, request))
-                    self._unavailable(line, answer, first=len(line.requests) == 1)
-                else:
-                    self._ready.append((life, answer))
-            if line.failures and not line.requests:
-                log.warning("the service is back after %d failed attempts", line.failures)
-                line.failures, line.not_before = 0, 0.0
+    def _launch(self) -> None:
+        if self._calls:
+            calls, self._calls = self._calls, []
+            self._executor.begin(calls, patiently=self._room.mean_seconds < _SHORT_CALL)
+        if self._async_calls:
+            calls, self._async_calls = self._async_calls, []
+            self._executor.begin_async(calls)
 
-    def _unavailable(self, line: _Line, error: ServiceUnavailable, *, first: bool) -> None:
-        if not first:
+    def _depart(self) -> None:
+        """Send what is asked for, in two pipelines if it is much: the answers to one come while the other is made."""
+        for port, line in self._lines.items():
+            while line.requests and line.flights < _FLIGHTS and line.not_before <= self._clock.monotonic():
+                some, line.requests = line.requests, []
+                if line.flights == 0 and len(some) > _FEW:
+                    half = len(some) // 2
+                    some, line.requests = some[:half], some[half:]
+                line.flights += 1
+                self._flights.append((line, some, port.begin([request for _, request in some])))
+
+    def _land(self) -> None:
+        """Wait for the oldest pipeline's answers, but leave no call waiting for a slow one meanwhile."""
+        line, sent, flight = self._flights[0]
+        if self._executor.needs_hurry and not flight.wait(_HURRY):
+            self._executor.hurry()
+            self._collect()
+        self._flights.popleft()
+        line.flights -= 1
+        answers = flight.finish()
+        refused: ServiceUnavailable | None = None
+        for (life, request), answer in zip(sent, answers, strict=True):
+            if isinstance(answer, ServiceUnavailable):
+                line.requests.append((life, request))
+                refused = answer
+            else:
+                self._ready.append((life, answer))
+        if refused is not None:
+            self._unavailable(line, refused)
+        elif line.failures:
+            log.warning("the service is back after %d failed attempts", line.failures)
+            line.failures, line.not_before = 0, 0.0
+
+    def _unavailable(self, line: _Line, error: ServiceUnavailable) -> None:
+        now = self._clock.monotonic()
+        if line.not_before > now:
+            # The other pipeline has said so already.
             return
         if line.failures == 0:
             log.warning("%s; trying again until it works", error)
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(line.failures, 10))
+        line.not_before = now + min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(line.failures, 10))
         line.failures += 1
-        line.not_before = self._clock.monotonic() + pause
 
     def _end(self, life: _Life) -> None:
         self._lives.discard(life)
@@ -264,6 +326,7 @@ class Pump:
     def _release(self, delivery: Delivery) -> None:
         del self._held[delivery.queue][id(delivery)]
         self._given_back += 1
+        self._given_bytes += len(delivery.body)
 
     def _failed(self, life: _Life, error: Exception) -> None:
         """A life broke in a way that nobody foresaw: the message is kept, the worker goes on."""

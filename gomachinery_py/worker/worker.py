@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import TypeVar
@@ -30,6 +30,7 @@ from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
 from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery, sign_of_life
 from gomachinery_py.worker.intake import Intake
+from gomachinery_py.worker.processes import run_processes
 from gomachinery_py.worker.pump import Pump
 from gomachinery_py.worker.room import Room
 
@@ -58,6 +59,10 @@ class WorkerSettings:
     health_file: str | None = None
 
 
+def _new_name(tag: str) -> str:
+    return f"{tag or socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
 class Worker:
     """Consumes one or more queues; use :meth:`run`, or :meth:`start` and :meth:`stop`, or ``with``."""
 
@@ -77,7 +82,7 @@ class Worker:
         self.queues = settings.queues or (self._broker.default_queue,)
         self._engine.queues |= frozenset(self.queues)
         #: Unique among all workers: names the list that holds this worker's tasks.
-        self.name = f"{settings.tag or socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.name = _new_name(settings.tag)
         self._may_consume: Callable[[], bool] = lambda: True
         self._names_seen: set[str] = set()
         self._pump: Pump | None = None
@@ -114,13 +119,34 @@ class Worker:
 
     # -- running --
 
-    def run(self) -> bool:
+    def run(self, processes: int = 1) -> bool:
         """Work until a signal or :meth:`stop`; True when everything was drained, False when quit at once.
 
-        Raises ServiceUnavailable when the broker or the result store cannot be reached at the start. Later
-        the worker waits for them as long as it takes.
+        With several ``processes`` each of them is such a worker with the whole concurrency; this one starts them,
+        passes signals on and replaces those that died. Raises ServiceUnavailable when the broker or the result store
+        cannot be reached at the start. Later the worker waits for them as long as it takes.
         """
-        restore = self._handle_signals() if self._settings.handle_signals else []
+        if processes < 1:
+            raise ValueError("a worker has at least one process")
+        if processes > 1:
+            run(self._broker.check())
+            run(self._engine.backend.check())
+            return run_processes(processes, self._run_as_child)
+        return self._run(handle_signals=self._settings.handle_signals)
+
+    def _run_as_child(self) -> bool:
+        self.name = _new_name(self._settings.tag)
+        if self._settings.health_file:
+            # A file for each process, beside the one that was asked for.
+            path = os.path.join(os.path.dirname(self._settings.health_file), f"{os.getpid()}.json")
+            self._settings = replace(self._settings, health_file=path)
+        return self._run(handle_signals=True, unblock=True)
+
+    def _run(self, *, handle_signals: bool, unblock: bool = False) -> bool:
+        restore = self._handle_signals() if handle_signals else []
+        if unblock:
+            # Until now nobody could have dealt with them; see ``processes.py``.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
         try:
             self.start()
             self._wait_for_end()
@@ -149,6 +175,7 @@ class Worker:
             for queue in self.queues
         ]
         self._engine.on_seen = self._seen
+        self._engine.gives_up = self._gives_up
         self._chores = [
             heartbeat(self._broker, self.queues, self.name, min(settings.heartbeat, self._broker.beat_seconds)),
             recovery(self._broker, self.queues, self.name, settings.recovery),
@@ -268,12 +295,18 @@ class Worker:
                     intake.bounces.bounced(delivery.body)
                     self._tell_unregistered(delivery)
 
+    def _gives_up(self, delivery: Delivery) -> str | None:
+        for intake in self._intakes:
+            if intake.queue == delivery.queue and intake.bounces.gives_up(delivery.body):
+                return "is not registered here, and nobody else has taken it for long"
+        return None
+
     def _tell_unregistered(self, delivery: Delivery) -> None:
         name = brief(decode_signature(delivery.body).name)
         if name not in self._names_seen and len(self._names_seen) < 100:
             self._names_seen.add(name)
             log.warning(
-                "task %r on %r is not registered with this worker and goes back to the queue, each time it comes: "
+                "task %r on %r is not registered with this worker: back to the queue, and to the dead letters at last; "
                 "declare it here, or start a worker that has it",
                 name,
                 brief(delivery.queue),

@@ -5,6 +5,7 @@ import (
 	amqpbackend "github.com/RichardKnop/machinery/v2/backends/amqp"
 	dynamodbbackend "github.com/RichardKnop/machinery/v2/backends/dynamodb"
 	backends "github.com/RichardKnop/machinery/v2/backends/iface"
+	mongobackend "github.com/RichardKnop/machinery/v2/backends/mongo"
 	redisbackend "github.com/RichardKnop/machinery/v2/backends/redis"
 	amqpbroker "github.com/RichardKnop/machinery/v2/brokers/amqp"
 	brokers "github.com/RichardKnop/machinery/v2/brokers/iface"
@@ -89,6 +90,9 @@ func (o *Options) brokerV2(cnf *config.Config) (brokers.Broker, error) {
 func (o *Options) backendV2(cnf *config.Config) (backends.Backend, error) {
 	if isAMQP(o.Backend) {
 		return amqpbackend.New(cnf), nil
+	}
+	if isMongoDB(o.Backend) {
+		return mongobackend.New(cnf)
 	}
 	if isMemcache(o.Backend) {
 		return memcacheV2(cnf), nil

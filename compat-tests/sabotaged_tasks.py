@@ -1,0 +1,74 @@
+"""The test tasks on a server from which one safeguard has been taken away, named by ``GMPY_SABOTAGE``.
+
+A fault test that finds nothing must be able to find something: run against ``sabotaged_tasks:server`` its checker
+has to complain.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from python_tasks import server
+
+from gomachinery_py.backends.redis import RedisBackend
+from gomachinery_py.brokers.base import Delivery
+from gomachinery_py.brokers.redis import RedisBroker
+from gomachinery_py.effects import Flight, Request
+from gomachinery_py.engine import Engine
+from gomachinery_py.errors import ServiceUnavailable
+from gomachinery_py.ports.redis import RedisPort
+from gomachinery_py.worker.worker import Worker
+
+__all__ = ["server"]
+
+
+def no_fence() -> None:
+    """The end of a task is written whether its worker still holds it or not."""
+    original = RedisBroker.transact
+
+    def transact(self: RedisBroker, _delivery: Delivery | None, commands: Sequence[Any], **more: Any) -> Any:
+        return original(self, None, commands, **more)
+
+    RedisBroker.transact = transact  # type: ignore[assignment,method-assign]
+
+
+def no_drain() -> None:
+    """The first signal ends the worker as the second should."""
+    Worker._ask_to_stop = lambda _self: os._exit(0)  # type: ignore[method-assign]
+
+
+def no_result_needed() -> None:
+    """A write that the result store did not take counts as written."""
+    original = RedisPort.begin
+
+    def begin(self: RedisPort, requests: Sequence[Request]) -> Flight:
+        answers = original(self, requests).finish()
+        if self is not server.backend.port:
+            return Flight(answers)
+        return Flight(
+            [
+                [None] * len(request.commands) if isinstance(answer, ServiceUnavailable) else answer
+                for request, answer in zip(requests, answers, strict=True)
+            ]
+        )
+
+    RedisPort.begin = begin  # type: ignore[method-assign]
+
+
+def plain_chord() -> None:
+    """A chord is marked without a look at what others have marked, nor at Go's lock."""
+    RedisBackend.trigger_guards = lambda _self, _snapshot: ([], [])  # type: ignore[method-assign]
+
+
+def endless_wait() -> None:
+    """Go's lock is waited for as long as Go waits, and then the chord is given up."""
+
+    async def give_up(self: Engine, delivery: Delivery, *_more: Any) -> None:
+        await self.broker.settle(delivery)
+
+    Engine._trigger_fused = give_up  # type: ignore[assignment,method-assign]
+
+
+globals()[os.environ["GMPY_SABOTAGE"]]()

@@ -1,0 +1,59 @@
+"""Workers that are killed, put to sleep and told to stop, in short.
+
+``python -m benchmarks.faults`` has the heavy forms. Each fault is tried once more with its safeguard taken away, to
+see that the checker can find something.
+"""
+
+from __future__ import annotations
+
+import pytest
+from harness.faults import CONCURRENCY, Verdict
+
+from benchmarks.faults.drains import drains
+from benchmarks.faults.kills import kills
+from benchmarks.faults.sleep import sleeps
+
+TASKS = 3_000
+KILLS = 4
+
+
+def found(verdict: Verdict) -> tuple[int, int, int]:
+    """What was lost, not finished, and left behind."""
+    return verdict.lost, verdict.unfinished, verdict.left
+
+
+@pytest.mark.parametrize("beside", ["python", "go"])
+def test_killed_workers_lose_nothing(beside: str) -> None:
+    """kill -9 of ours, one after another, with another one of ours or Go's beside: little is done again."""
+    verdict = kills(["python", beside], KILLS, TASKS, victims="python")
+    assert (TASKS, 0, 0, 0) == (verdict.acknowledged, *found(verdict))
+    assert verdict.repeated <= 2 * CONCURRENCY * KILLS
+
+
+def test_killed_workers_lose_tasks_when_they_take_them_as_go_does() -> None:
+    """Without crash safety the same checker finds losses."""
+    assert kills(["at-most-once"] * 2, KILLS, TASKS).lost > 0
+
+
+def test_a_worker_that_slept_too_long_writes_nothing() -> None:
+    """SIGSTOP past the lease: others do its tasks, and after SIGCONT not one state or callback is written late."""
+    verdict = sleeps("python", 1)
+    assert (0, 0, 0) == found(verdict)
+    assert {"done while it slept": verdict.acknowledged, "stale writes": 0} == verdict.more
+
+
+def test_a_worker_that_slept_too_long_writes_when_nothing_fences_it() -> None:
+    """Without the check whether a task is still held, the journal shows late writes."""
+    assert sleeps("no_fence", 1).more["stale writes"] > 0
+
+
+def test_stopped_workers_lose_and_repeat_nothing() -> None:
+    """SIGTERM under load: what runs comes to its end, the rest goes back, and every worker ends in order."""
+    verdict = drains("python", KILLS, TASKS)
+    assert (TASKS, 0, 0, 0, 0) == (verdict.acknowledged, *found(verdict), verdict.repeated)
+    assert verdict.more["exit codes"] == "0"
+
+
+def test_stopped_workers_repeat_tasks_when_they_do_not_wait() -> None:
+    """A worker that ends at the first signal leaves tasks that have run to be run again."""
+    assert drains("no_drain", KILLS, TASKS).repeated > 0

@@ -1,0 +1,268 @@
+"""Tasks that are sent the quick way are sent by the very commands that the whole way gives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inprocess import FakeRedisPort, server_on
+
+from gomachinery_py import Group, Server, wire
+from gomachinery_py.effects import Command, Request
+from gomachinery_py.producer import new_task_uuid
+from gomachinery_py.types import Float32, Int8, Json, UInt64
+
+
+class _Port(FakeRedisPort):
+    """Keeps what is sent, in its own words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[tuple[bool, list[Command]]] = []
+
+    def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
+        self.requests += [(request.atomic, list(request.commands)) for request in requests]
+        return [[b"OK" for _ in request.commands] for request in requests]
+
+
+class _Clock:
+    def unix_ns(self) -> int:
+        return 1_790_000_000_123_456_000
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+def _server(port: _Port) -> Server:
+    server = server_on(port)
+    server.clock = server.broker.clock = server.backend.clock = _Clock()
+    server._sends._clock = server.clock
+
+    @server.task
+    def numbers(a: int, b: Int8, c: UInt64) -> None: ...
+
+    @server.task(queue="elsewhere", retries=3, priority=2)
+    def texts(a: str, b: bool, c: float) -> None: ...
+
+    @server.task
+    def many(a: str, *rest: int) -> None: ...
+
+    @server.task
+    def others(a: Float32, b: Json[list[int]], c: list[int]) -> None: ...
+
+    @server.task
+    def untyped(a: Any, b: int = 3) -> None: ...
+
+    return server
+
+
+def _named(sent: list[tuple[bool, list[Command]]]) -> list[tuple[bool, list[Command]]]:
+    """The same with the same UUIDs, whatever they were."""
+    found: dict[str, str] = {}
+
+    def name(text: str) -> str:
+        return re.sub(r"task_[0-9a-f-]{36}", lambda match: found.setdefault(match[0], f"task_{len(found)}"), text)
+
+    return [
+        (
+            atomic,
+            [
+                tuple(
+                    name(word.decode()).encode()
+                    if isinstance(word, bytes)
+                    else name(word)
+                    if isinstance(word, str)
+                    else word
+                    for word in command
+                )
+                for command in commands
+            ],
+        )
+        for atomic, commands in sent
+    ]
+
+
+def _outcome(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Exception as error:
+        return type(error), str(error)
+
+
+values = st.one_of(
+    st.integers(-130, 260),
+    st.integers(),
+    st.text(),
+    st.text('abc "\\<é\x7f'),
+    st.booleans(),
+    st.floats(),
+    st.none(),
+    st.lists(st.integers(), max_size=2),
+)
+tasks = st.sampled_from(["numbers", "texts", "many", "others", "untyped"])
+
+
+@pytest.fixture(scope="module")
+def quick() -> Server:
+    """A server that sends the quick way where it can."""
+    return _server(_Port())
+
+
+@pytest.fixture(scope="module")
+def whole() -> Server:
+    """The same with a handler, so that it always goes the whole way."""
+    server = _server(_Port())
+    server.set_pre_publish_handler(lambda _signature: None)
+    return server
+
+
+def _sent(server: Server, call: Callable[[], Any]) -> tuple[Any, list[tuple[bool, list[Command]]]]:
+    """What came of a call, and what it sent."""
+    port = server.broker.port
+    assert isinstance(port, _Port)
+    port.requests = []
+    return _outcome(call), _named(port.requests)
+
+
+@settings(deadline=None)
+@given(name=tasks, args=st.lists(values, max_size=5))
+def test_one_send(quick: Server, whole: Server, name: str, args: list[Any]) -> None:
+    """Whatever the arguments: the same commands, the same signature, or the same refusal."""
+    result, sent = _sent(quick, lambda: quick.tasks[name].send(*args))
+    exact, exactly = _sent(whole, lambda: whole.tasks[name].send(*args))
+    assert exactly == sent
+    if isinstance(exact, tuple):
+        assert exact == result
+        return
+    result.signature.uuid = exact.signature.uuid
+    assert repr(exact.signature) == repr(result.signature)
+    assert result.signature.declared is quick.tasks[name]
+
+
+@settings(deadline=None)
+@given(name=tasks, rows=st.lists(st.lists(values, max_size=4), max_size=4))
+def test_many_sends(quick: Server, whole: Server, name: str, rows: list[list[Any]]) -> None:
+    """Rows go as one send each would, all in one transaction; one that is refused refuses all."""
+    results, sent = _sent(quick, lambda: quick.send_many(quick.tasks[name], rows))
+    exact, exactly = _sent(whole, lambda: whole.send_many(whole.tasks[name], rows))
+    assert exactly == sent
+    if isinstance(exact, tuple):
+        assert exact == results
+    else:
+        assert len(exact) == len(results)
+
+
+def test_a_plain_send_is_quick() -> None:
+    """The quick way is taken at all, by ``asend`` as well, unless a handler wants to see each signature."""
+    port = _Port()
+    server = _server(port)
+    task = server.tasks["numbers"]
+    sends = server._sends
+    assert sends.plainly(task, (1, 2, 3)) is not None
+    assert sends.plainly(task, (1, 200, 3)) is None
+    assert sends.plainly(task, (1, 2)) is None
+    assert sends.plainly(server.tasks["many"], ("a", 1, 2)) is not None
+    assert sends.plainly(server.tasks["others"], (1.0, [1], [1])) is None
+    asyncio.run(task.asend(1, 2, 3))
+    [(atomic, [stored, pushed])] = port.requests
+    assert atomic
+    assert stored[0] == "SET"
+    assert wire.decode_signature(pushed[2]).uuid == stored[1]
+    server.set_pre_publish_handler(lambda _signature: None)
+    assert sends.plainly(task, (1, 2, 3)) is None
+
+
+def test_a_blocking_send_inside_a_loop_is_refused() -> None:
+    """Before anything is sent, naming the twin."""
+    port = _Port()
+    task = _server(port).tasks["numbers"]
+
+    async def inside() -> None:
+        task.send(1, 2, 3)
+
+    with pytest.raises(RuntimeError, match=r"numbers\.asend"):
+        asyncio.run(inside())
+    assert port.requests == []
+
+
+def test_uuids_are_random_and_of_version_four() -> None:
+    """Machinery's form, no two alike."""
+    uuids = {new_task_uuid() for _ in range(1000)}
+    assert len(uuids) == 1000
+    form = re.compile(r"task_[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+    assert all(form.fullmatch(uuid) for uuid in uuids)
+    assert {uuid[24] for uuid in uuids} == set("89ab")
+
+
+def test_a_forked_process_makes_uuids_of_its_own() -> None:
+    """What its parent has in store is not used by both."""
+    new_task_uuid()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, new_task_uuid().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    theirs = os.read(reader, 100).decode()
+    os.close(reader)
+    assert theirs not in {new_task_uuid() for _ in range(200)}
+
+
+@settings(deadline=None)
+@given(
+    calls=st.lists(st.tuples(tasks, st.lists(values, max_size=3)), min_size=1, max_size=4),
+    change=st.sampled_from(["", "priority", "routing_key", "uuid", "twice", "type", "name", "headers", "chord"]),
+)
+def test_groups(quick: Server, whole: Server, calls: list[tuple[str, list[Any]]], change: str) -> None:
+    """Groups of whatever tasks, also when a member was changed afterwards: the same commands, or the same refusal."""
+
+    def composed(server: Server) -> Any:
+        group = Group(*(server.tasks[name].signature(*args) for name, args in calls))
+        group.group_uuid = "group_same"
+        for member in group.tasks:
+            member.group_uuid = group.group_uuid
+        last = group.tasks[-1]
+        if change == "twice":
+            last.uuid = group.tasks[0].uuid
+        elif change == "type" and last.args:
+            last.args[0].type = "int16"
+        elif change == "name":
+            last.name = "renamed"
+        elif change:
+            setattr(
+                last,
+                *{
+                    "priority": ("priority", True),
+                    "routing_key": ("routing_key", "other"),
+                    "uuid": ("uuid", "machinery_tasks"),
+                    "headers": ("headers", {"a": 1}),
+                    "chord": ("group_task_count", 7),
+                }.get(change, ("headers", None)),
+            )
+        return server.send_group(group)
+
+    result, sent = _sent(quick, lambda: composed(quick))
+    exact, exactly = _sent(whole, lambda: composed(whole))
+    assert exactly == sent
+    if isinstance(exact, tuple):
+        assert exact == result
+
+
+def test_a_plain_group_goes_the_quick_way(quick: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the test above would compare the whole way with itself."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("it went the whole way")
+
+    monkeypatch.setattr(quick._producer, "send_group", refuse)
+    many = quick.tasks["many"]
+    result, sent = _sent(quick, lambda: quick.send_group(Group(many.s("a", 1), many.s("b"))))
+    assert len(result.members if hasattr(result, "members") else list(result)) == 2
+    assert [[command[0] for command in commands] for _, commands in sent] == [["SET", "SET", "SET"], ["RPUSH", "RPUSH"]]
