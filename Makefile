@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo check setup lint types test compat fixtures bench bench-peers faults clean
+.PHONY: demo check setup lint types test compat docs fixtures bench bench-peers faults clean
 
 demo: ## the main job on the embedded default
 	scripts/demo
@@ -12,6 +12,9 @@ check: ## everything that CI runs
 
 setup: ## Python packages, redis-server, Go modules and binaries
 	bash -c 'source scripts/environment && "$$BIN/python" -m pip install --quiet -e ".[all]" --group dev && source scripts/setup-tests'
+
+docs: ## the site, in build/site
+	$(BIN)/mkdocs build --strict
 
 lint:
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from compatibility_table import CompatibilityTable
 from harness.fleet import PAIRS, Fleet, Pair
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
@@ -34,6 +35,18 @@ KILLED = (GoWorker, GoProducer, PythonWorker)
 SPARE_VHOSTS = [f"spare-{number}" for number in range(50)]
 STORED_VHOSTS = [f"stored-{kind}-amqp" for kind in ("v1", "v2", "python")]
 _numbers = itertools.count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--compatibility-table``."""
+    parser.addoption("--compatibility-table", metavar="FILE", help="write docs/compatibility.md from this run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Count outcomes where they all arrive."""
+    file = config.getoption("--compatibility-table")
+    if file and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(CompatibilityTable(Path(file)), "compatibility-table")
 
 
 @contextlib.contextmanager

@@ -44,6 +44,8 @@ def slow(seconds: float) -> str:
     return "slept"
 """
 
+NOT_ON_PATH = "here or on the Python path: go to the directory that it is in, or set PYTHONPATH"
+
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -179,7 +181,10 @@ def test_log_lines_are_text_or_json(app: Path, embedded_url: str) -> None:
 @pytest.mark.parametrize(
     ("target", "text"),
     [
-        ("nowhere:server", "there is no module 'nowhere' here or on the Python path"),
+        (
+            "nowhere:server",
+            f"there is no module 'nowhere' {NOT_ON_PATH}",
+        ),
         ("broken:server", "importing broken failed: No module named 'nothing_of_this_name'"),
         ("ends:server", "importing ends failed: SystemExit: 7"),
         ("app:missing", "module app has no attribute 'missing'; it has the server 'server'"),

@@ -119,7 +119,9 @@ def test_result_of_a_task_that_is_not_done(embedded_url: str) -> None:
     """Exit code 1, its state on standard error, with and without waiting."""
     uuid = gomachinery("send", "x", "--queue", "waiting", "--broker", embedded_url).out.strip()
     for wait in ((), ("--wait", "0.1"), ("--wait=0.1",)):
-        assert gomachinery("result", uuid, *wait, "--broker", embedded_url) == Done(1, "", "PENDING: not done yet\n")
+        hint = "; is a worker running that has 'x'?" if wait else ""
+        done = gomachinery("result", uuid, *wait, "--broker", embedded_url)
+        assert done == Done(1, "", f"PENDING: not done yet{hint}\n")
 
 
 def test_result_of_an_unknown_task(embedded_url: str) -> None:

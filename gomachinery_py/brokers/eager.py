@@ -7,7 +7,7 @@ would not survive the wire does not survive here either.
 a message that                   here
 ===============================  ============================================
 cannot be decoded                cannot occur: it was encoded a moment before
-is not registered                is dropped, as in Go (its state stays PENDING)
+is not registered                raises TaskNotRegistered; Go drops it, and whoever waits for it waits for ever
 failed                           FAILURE is in the result store; the send does not raise
 ===============================  ============================================
 """
@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from gomachinery_py.brokers.base import Broker, Delivery
 from gomachinery_py.effects import Clock, Command, Port
-from gomachinery_py.errors import PublishError
-from gomachinery_py.wire import encode_signature
+from gomachinery_py.errors import PublishError, TaskNotRegistered
+from gomachinery_py.wire import decode_signature, encode_signature
 from gomachinery_py.wire.model import Signature
 
 __all__ = ["EagerBroker"]
@@ -53,7 +53,12 @@ class EagerBroker(Broker):
         return True
 
     async def requeue(self, delivery: Delivery) -> None:
-        """There is no queue: Go's ``Process`` returns nil for a name that is not registered."""
+        """There is no queue to go back to."""
+        name = decode_signature(delivery.body).name
+        raise TaskNotRegistered(
+            f"task {name!r} is not declared on this server, and the eager broker has no other worker for it: "
+            "declare it with @server.task, or send it over a real broker"
+        )
 
     async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
         """Nothing is ever taken and not begun."""

@@ -62,7 +62,9 @@ def _json(argument: str, literal: str) -> Any:
     try:
         return parse(literal.encode("utf-8", "surrogatepass"))
     except ValueError as error:
-        raise click.BadParameter(f"{argument!r}: {error}") from error
+        raise click.BadParameter(
+            f'{argument!r}: what is behind the type must be JSON, as 5, [1,2] or "text" ({error})'
+        ) from error
 
 
 def parse_headers(options: Sequence[str]) -> dict[str, Any] | None:

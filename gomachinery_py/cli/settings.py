@@ -204,7 +204,10 @@ def load_app(path: str) -> Server:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise click.ClickException(f"there is no module {module_name!r} here or on the Python path") from error
+            raise click.ClickException(
+                f"there is no module {module_name!r} here or on the Python path: go to the directory that it is in, "
+                "or set PYTHONPATH"
+            ) from error
         raise click.ClickException(f"importing {module_name} failed: {error}") from error
     except (Exception, SystemExit) as error:
         raise click.ClickException(f"importing {module_name} failed: {type(error).__name__}: {error}") from error

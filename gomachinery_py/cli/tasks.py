@@ -15,7 +15,7 @@ from gomachinery_py.cli.settings import Settings, connection_options, log_option
 from gomachinery_py.errors import ResultTimeout, TaskFailed
 from gomachinery_py.results import AsyncResult
 from gomachinery_py.server import Server
-from gomachinery_py.wire.model import Signature
+from gomachinery_py.wire.model import PENDING, Signature
 
 __all__ = ["result", "send"]
 
@@ -129,7 +129,12 @@ def _show(server: Server, pending: AsyncResult[Any], wait: float, as_json: bool)
     elif state.is_failure:
         click.echo(f"FAILURE: {shown_value(state.error)}", err=True)
     elif state.state:
-        click.echo(f"{shown_value(state.state)}: not done yet", err=True)
+        hint = (
+            f"; is a worker running that has {shown_value(state.task_name)!r}?"
+            if state.state == PENDING and wait
+            else ""
+        )
+        click.echo(f"{shown_value(state.state)}: not done yet{hint}", err=True)
     else:
         click.echo("not stored: never sent here, or expired", err=True)
     return code

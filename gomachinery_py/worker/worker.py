@@ -306,7 +306,8 @@ class Worker:
         if name not in self._names_seen and len(self._names_seen) < 100:
             self._names_seen.add(name)
             log.warning(
-                "task %r on %r is not registered with this worker: back to the queue, and to the dead letters at last",
+                "task %r on %r is not registered with this worker: back to the queue, and to the dead letters at last; "
+                "declare it here, or start a worker that has it",
                 name,
                 brief(delivery.queue),
             )
