@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from gomachinery_py import redis_scripts as lua
 from gomachinery_py.backends.base import Backend, GroupSnapshot, Origin, Step
@@ -31,9 +29,10 @@ from gomachinery_py.errors import (
     WrongKeyType,
 )
 from gomachinery_py.golang.time import Time
-from gomachinery_py.incoming import LAST_ETA_NS, MAX_RETRY_TIMEOUT, brief, brief_error, error_text, reject_reason
+from gomachinery_py.incoming import LAST_ETA_NS, MAX_RETRY_TIMEOUT, brief, error_text, reject_reason
 from gomachinery_py.observing import Observers
 from gomachinery_py.producer import Producer
+from gomachinery_py.runs import Handlers, Outcome, RunnableTask, fibonacci_next, guarded, with_error, with_results
 from gomachinery_py.wire import decode_signature, encode_signature
 from gomachinery_py.wire.model import (
     FAILURE,
@@ -42,12 +41,11 @@ from gomachinery_py.wire.model import (
     RETRY,
     STARTED,
     SUCCESS,
-    Arg,
     Signature,
     TaskResult,
 )
 
-__all__ = ["Engine", "Handlers", "Outcome", "RunnableTask", "fibonacci_next"]
+__all__ = ["Engine"]
 
 log = logging.getLogger(__name__)
 
@@ -60,37 +58,6 @@ _RECEIVED_AND_STARTED: tuple[Step, ...] = (*_RECEIVED, (STARTED, None, ""))
 _RETRY: tuple[Step, ...] = ((RETRY, None, ""),)
 # Where no state is written.
 _UNKNOWN = Origin()
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of one call: results, or the error that it raised."""
-
-    results: list[TaskResult]
-    error: BaseException | None = None
-
-
-class RunnableTask(Protocol):
-    """What the engine needs of a registered task."""
-
-    name: str
-    is_async: bool
-
-    def prepare(self, signature: Signature) -> Callable[[], Any]:
-        """Convert the arguments and return the call; raises ArgumentError with Go's text.
-
-        The call returns an :class:`Outcome` (or, when ``is_async``, an awaitable of one) and never raises.
-        """
-        ...
-
-
-@dataclass(slots=True)
-class Handlers:
-    """User code around tasks (Go: ``SetErrorHandler``, ``SetPreTaskHandler``, ``SetPostTaskHandler``)."""
-
-    error: Callable[[BaseException], object] | None = None
-    pre_task: Callable[[Signature], object] | None = None
-    post_task: Callable[[Signature], object] | None = None
 
 
 class Engine:
@@ -166,7 +133,7 @@ class Engine:
         outcome: Outcome = await invoke(call, is_async=task.is_async)
         await self._finish(delivery, signature, origin, outcome)
         if self.handlers.post_task is not None:
-            await invoke(_guarded(self.handlers.post_task, signature), holds_slot=False)
+            await invoke(guarded(self.handlers.post_task, signature), holds_slot=False)
 
     async def _begin(self, delivery: Delivery, signature: Signature, origin: Origin) -> bool:
         if _has_chord(signature) and self.producer.fused:
@@ -289,7 +256,7 @@ class Engine:
             self.observers.ended(signature, delivery.queue, "FAILURE")
             log.error("task %s (%s) failed: %s", brief(signature.uuid), brief(signature.name), brief(text))
             if self.handlers.error is not None:
-                await invoke(_guarded(self.handlers.error, error), holds_slot=False)
+                await invoke(guarded(self.handlers.error, error), holds_slot=False)
 
     def _is_half_done(self, signature: Signature, origin: Origin) -> bool:
         """Whether a worker may have died after it had stored the outcome, and before the end of the message.
@@ -505,7 +472,7 @@ class Engine:
         handler = self.handlers.pre_task
         if handler is None:
             return call
-        before = _guarded(handler, signature)
+        before = guarded(handler, signature)
         if not task.is_async:
             return lambda: (before(), call())[1]
 
@@ -529,40 +496,3 @@ def _too_late(signature: Signature) -> None:
 
 def _has_chord(signature: Signature) -> bool:
     return signature.group_uuid != "" and signature.chord_callback is not None
-
-
-def with_results(callback: Signature, results: Sequence[TaskResult]) -> Signature:
-    """The callback with results appended to its arguments (Machinery appends, Celery prepends)."""
-    appended = copy(callback)
-    appended.args = [*(callback.args or ()), *(Arg(result.type, result.value) for result in results)]
-    # Appending nothing to nil leaves nil in Go.
-    if not appended.args and callback.args is None:
-        appended.args = None
-    return appended
-
-
-def with_error(callback: Signature, text: str) -> Signature:
-    """The callback with the error's text as its first argument."""
-    prepended = copy(callback)
-    prepended.args = [Arg("string", text), *(callback.args or ())]
-    return prepended
-
-
-def fibonacci_next(start: int) -> int:
-    """The next Fibonacci number above ``start`` (Go: ``retry.FibonacciNext``)."""
-    a, b = 1, 1
-    while a <= start:
-        a, b = b, a + b
-    return a
-
-
-def _guarded(handler: Callable[[Any], object], argument: Any) -> Callable[[], None]:
-    """A handler's own error is logged; it never decides a task's fate."""
-
-    def call() -> None:
-        try:
-            handler(argument)
-        except BaseException as error:
-            log.error("handler %s raised %s", getattr(handler, "__qualname__", "of the worker"), brief_error(error))
-
-    return call

@@ -15,8 +15,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 from gomachinery_py.brokers.eager import EagerBroker
 from gomachinery_py.config import Config
 from gomachinery_py.context import Context
+from gomachinery_py.declaring import Declare, RunnableTasks, declared_options
 from gomachinery_py.effects import Clock, SystemClock, arun
-from gomachinery_py.engine import Engine, Handlers
+from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ConfigError, SignatureError, WireError
 from gomachinery_py.incoming import brief
 from gomachinery_py.observing import Observer, Observers
@@ -25,6 +26,7 @@ from gomachinery_py.periodic import PeriodicTasks
 from gomachinery_py.producer import Producer
 from gomachinery_py.registry import open_services
 from gomachinery_py.results import AsyncResult, ChainResult, ChordResult, GroupResult, blocking
+from gomachinery_py.runs import Handlers
 from gomachinery_py.sends import Sends
 from gomachinery_py.signing import Signing
 from gomachinery_py.task import Options, Task
@@ -150,7 +152,7 @@ class Server(PeriodicTasks):
         retry_timeout: int | None = None,
         priority: int | None = None,
         ignore_when_not_registered: bool | None = None,
-    ) -> _Declare: ...
+    ) -> Declare: ...
     def task(self, function: Any = None, /, **options: Any) -> Any:
         """Declare a task: ``@server.task``, or ``@server.task("name", queue=…, retries=…)``.
 
@@ -160,7 +162,7 @@ class Server(PeriodicTasks):
         """
         if callable(function):
             return self._declare(function, function.__name__, Options(), remote=False)
-        return _Declare(self, function, _declared_options(options), remote=False)
+        return Declare(self, function, declared_options(options), remote=False)
 
     def remote(
         self,
@@ -172,7 +174,7 @@ class Server(PeriodicTasks):
         retry_timeout: int | None = None,
         priority: int | None = None,
         ignore_when_not_registered: bool | None = None,
-    ) -> _Declare:
+    ) -> Declare:
         """Declare a task that others serve, typically in Go: typed and sendable, its body is never run."""
         options = Options(
             routing_key=queue,
@@ -181,7 +183,7 @@ class Server(PeriodicTasks):
             priority=priority,
             ignore_when_not_registered=ignore_when_not_registered,
         )
-        return _Declare(self, name, options, remote=True)
+        return Declare(self, name, options, remote=True)
 
     def _declare(
         self, function: Callable[..., Any], name: str, options: Options, *, remote: bool
@@ -323,7 +325,7 @@ class Server(PeriodicTasks):
         return Worker(self._engine, self.clock, settings, replace(self._handlers))
 
     def _engine(self, handlers: Handlers) -> Engine:
-        engine = Engine(self._producer, _Runnable(self.tasks), self.clock, handlers)
+        engine = Engine(self._producer, RunnableTasks(self.tasks), self.clock, handlers)
         engine.observers = self._observers
         engine.verify = self._signing.reason if self._signing else None
         return engine
@@ -391,62 +393,6 @@ class Server(PeriodicTasks):
             for body in bodies:
                 yield _decoded(body)
             start += len(bodies)
-
-
-class _Declare:
-    """``@server.task("name", …)``: the decorator that was made by the call."""
-
-    def __init__(self, server: Server, name: str | None, options: Options, *, remote: bool) -> None:
-        self._server = server
-        self._name = name
-        self._options = options
-        self._remote = remote
-
-    @overload
-    def __call__(
-        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
-    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
-    @overload
-    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Coroutine[Any, Any, R], R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
-    def __call__(self, function: Callable[..., Any], /) -> Any:
-        name = self._name or function.__name__
-        return self._server._declare(function, name, self._options, remote=self._remote)
-
-
-class _Runnable(Mapping[str, Any]):
-    """The declared tasks that may run here, as they are at each look: without the remote ones."""
-
-    def __init__(self, tasks: Mapping[str, Task[Any, Any, Any]]) -> None:
-        self._tasks = tasks
-
-    def __getitem__(self, name: str) -> Any:
-        task = self._tasks[name]
-        if task.remote:
-            raise KeyError(name)
-        return task
-
-    def get(self, name: str, default: Any = None) -> Any:
-        task = self._tasks.get(name)
-        return default if task is None or task.remote else task
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, task in self._tasks.items() if not task.remote)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-def _declared_options(options: Mapping[str, Any]) -> Options:
-    known = {"queue", "retries", "retry_timeout", "priority", "ignore_when_not_registered"}
-    unknown = set(options) - known
-    if unknown:
-        raise TypeError(f"task() has no option {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
-    values = dict(options)
-    return Options(routing_key=values.pop("queue", None), **values)
 
 
 def _configuration(

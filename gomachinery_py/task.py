@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from gomachinery_py.context import Context, running_signature
 from gomachinery_py.effects import arun
-from gomachinery_py.engine import Outcome
 from gomachinery_py.errors import SignatureError
 from gomachinery_py.golang.time import Time
 from gomachinery_py.producer import new_task_uuid
+from gomachinery_py.runs import Outcome
 from gomachinery_py.types import CallMismatch, Parameters, Results
 from gomachinery_py.wire.model import Arg, Signature
 

@@ -21,9 +21,10 @@ from gomachinery_py.backends.redis import RedisBackend
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.effects import Command, Invoke, Port, Request, Sleep, Slot, sleep
-from gomachinery_py.engine import Engine, RunnableTask
+from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ServiceError, ServiceUnavailable, WrongKeyType
 from gomachinery_py.producer import Producer
+from gomachinery_py.runs import RunnableTask
 
 __all__ = ["QUEUE", "Fabric", "Fate", "SimPort", "SimWorker", "VirtualClock"]
 

@@ -13,9 +13,10 @@ from gomachinery_py import redis_scripts as lua
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.effects import Command, Invoke, Port, Request, Sleep, Slot, run
-from gomachinery_py.engine import Engine, Handlers
+from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ServiceError, WrongKeyType
 from gomachinery_py.observing import Observer
+from gomachinery_py.runs import Handlers
 from gomachinery_py.server import Server
 
 __all__ = [

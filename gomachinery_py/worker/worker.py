@@ -22,10 +22,11 @@ from typing import TypeVar
 
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import Clock, run
-from gomachinery_py.engine import Engine, Handlers
+from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.health import Report
 from gomachinery_py.incoming import brief
+from gomachinery_py.runs import Handlers
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
 from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery, sign_of_life

@@ -1,0 +1,74 @@
+"""What stands behind ``@server.task`` and ``@server.remote``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+
+from gomachinery_py.context import Context
+from gomachinery_py.task import Options, Task
+
+if TYPE_CHECKING:
+    from gomachinery_py.server import Server
+
+__all__ = ["Declare", "RunnableTasks", "declared_options"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Declare:
+    """``@server.task("name", …)``: the decorator that was made by the call."""
+
+    def __init__(self, server: Server, name: str | None, options: Options, *, remote: bool) -> None:
+        self._server = server
+        self._name = name
+        self._options = options
+        self._remote = remote
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> Task[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> Task[P, R, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+    def __call__(self, function: Callable[..., Any], /) -> Any:
+        name = self._name or function.__name__
+        return self._server._declare(function, name, self._options, remote=self._remote)
+
+
+class RunnableTasks(Mapping[str, Any]):
+    """The declared tasks that may run here, as they are at each look: without the remote ones."""
+
+    def __init__(self, tasks: Mapping[str, Task[Any, Any, Any]]) -> None:
+        self._tasks = tasks
+
+    def __getitem__(self, name: str) -> Any:
+        task = self._tasks[name]
+        if task.remote:
+            raise KeyError(name)
+        return task
+
+    def get(self, name: str, default: Any = None) -> Any:
+        task = self._tasks.get(name)
+        return default if task is None or task.remote else task
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, task in self._tasks.items() if not task.remote)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def declared_options(options: Mapping[str, Any]) -> Options:
+    """What ``@server.task(...)`` was given. Raises TypeError for what is no option."""
+    known = {"queue", "retries", "retry_timeout", "priority", "ignore_when_not_registered"}
+    unknown = set(options) - known
+    if unknown:
+        raise TypeError(f"task() has no option {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+    values = dict(options)
+    return Options(routing_key=values.pop("queue", None), **values)
