@@ -22,6 +22,7 @@ __all__ = ["arguments", "chords", "main"]
 MEMBERS = 8
 MIXED = ("go", "go", "python", "python")
 _AHEAD = 100
+_LOCK_SECONDS = 9.0
 
 
 def chords(fleet: Sequence[str], count: int, *, kills: int = 0, victims: str = "", orphan: bool = False) -> Verdict:
@@ -48,6 +49,7 @@ def chords(fleet: Sequence[str], count: int, *, kills: int = 0, victims: str = "
                 workers[at] = site.worker(fleet[at])
                 killed += 1
         site.settle(quiet=12.0 if orphan else LEASE + 4)
+        _wait_for_go(site, callbacks)
         counts = published.counts()
         executed = site.executed()
         states = site.states(list(callbacks))
@@ -71,6 +73,19 @@ def _wait_for(site: Site, count: int) -> None:
     """Not too far ahead of the workers, but not for ever: what is lost will not come."""
     try:
         wait_until(lambda: site.executions() >= count, 1.0, "callbacks")
+    except AssertionError:
+        return
+
+
+def _wait_for_go(site: Site, callbacks: dict[str, str]) -> None:
+    """What a Go worker holds is in its memory only, and it may wait for its chord lock for as long as that can live."""
+
+    def all_done() -> bool:
+        executed = site.executed()
+        return all(executed[line] for line in callbacks.values())
+
+    try:
+        wait_until(all_done, _LOCK_SECONDS, "every callback")
     except AssertionError:
         return
 
