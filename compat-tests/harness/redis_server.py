@@ -131,14 +131,16 @@ class RedisServer:
             return f"{quote(self.user[0], safe='')}:{quote(self.user[1], safe='')}@"
         return f"{quote(self.password, safe='')}@" if self.password else ""
 
-    def connect(self, db: int = 0) -> redis.Redis:
-        """A new client, for the caller to close; replies are bytes."""
+    def connect(self, db: int = 0, *, silence: bool = False) -> redis.Redis:
+        """A new client, for the caller to close; replies are bytes. With ``silence`` it waits for them without end."""
         options: dict[str, Any] = {}
         if self.tls:
             options = {"ssl": True, "ssl_ca_certs": str(self.ca_file), "ssl_cert_reqs": ssl.CERT_REQUIRED}
             options |= {"ssl_check_hostname": False}
             if self.tls_clients:
                 options |= {"ssl_certfile": str(self.ca_file), "ssl_keyfile": str(self.key_file)}
+        if silence:
+            options["socket_timeout"] = None
         name, password = self.user if self.user else (None, self.password or None)
         return redis.Redis("127.0.0.1", self.port, db, username=name, password=password, **options)
 

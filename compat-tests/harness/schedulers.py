@@ -148,7 +148,7 @@ def watching(redis: RedisServer, name: str, seconds: int, queue: str) -> Iterato
     began = threading.Event()
 
     def listen() -> None:
-        with redis.connect() as client, client.monitor() as monitor:
+        with redis.connect(silence=True) as client, client.monitor() as monitor:
             began.set()
             for event in monitor.listen():
                 text: str = event["command"]
