@@ -15,8 +15,8 @@ from python_tasks import server
 from gomachinery_py.backends.redis import RedisBackend
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis import RedisBroker
+from gomachinery_py.chords import Chords
 from gomachinery_py.effects import Flight, Request
-from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ServiceUnavailable
 from gomachinery_py.ports.redis import RedisPort
 from gomachinery_py.worker.worker import Worker
@@ -65,10 +65,10 @@ def plain_chord() -> None:
 def endless_wait() -> None:
     """Go's lock is waited for as long as Go waits, and then the chord is given up."""
 
-    async def give_up(self: Engine, delivery: Delivery, *_more: Any) -> None:
+    async def give_up(self: Chords, delivery: Delivery, *_more: Any) -> None:
         await self.broker.settle(delivery)
 
-    Engine._trigger_fused = give_up  # type: ignore[assignment,method-assign]
+    Chords._trigger_fused = give_up  # type: ignore[assignment,method-assign]
 
 
 globals()[os.environ["GMPY_SABOTAGE"]]()

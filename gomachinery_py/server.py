@@ -325,8 +325,7 @@ class Server(PeriodicTasks):
         return Worker(self._engine, self.clock, settings, replace(self._handlers))
 
     def _engine(self, handlers: Handlers) -> Engine:
-        engine = Engine(self._producer, RunnableTasks(self.tasks), self.clock, handlers)
-        engine.observers = self._observers
+        engine = Engine(self._producer, RunnableTasks(self.tasks), self.clock, handlers, self._observers)
         engine.verify = self._signing.reason if self._signing else None
         return engine
 

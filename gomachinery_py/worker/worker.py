@@ -81,7 +81,7 @@ class Worker:
         self._settings = settings
         self.concurrency = settings.concurrency if settings.concurrency > 0 else 2 * (os.cpu_count() or 1)
         self.queues = settings.queues or (self._broker.default_queue,)
-        self._engine.queues |= frozenset(self.queues)
+        self._engine.writes.queues |= frozenset(self.queues)
         #: Unique among all workers: names the list that holds this worker's tasks.
         self.name = _new_name(settings.tag)
         self._may_consume: Callable[[], bool] = lambda: True
