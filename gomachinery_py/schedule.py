@@ -3,8 +3,8 @@
 Machinery's periodic tasks are scheduled by that library, so a Python scheduler next to a Go one has to name the same
 moments, its habits around clock changes included. Whoever runs periodic tasks drives this; nothing here sleeps.
 
-Go source: robfig/cron v3.0.1 ``parser.go``, ``spec.go``, ``constantdelay.go``; ``time.Date``, ``Time.AddDate``,
-``LoadLocation``, ``initLocal`` and ``ParseDuration`` of Go's ``time``.
+Go source: robfig/cron v3.0.1 ``parser.go``, ``spec.go``, ``constantdelay.go``; ``time.Date`` and ``Time.AddDate`` of
+Go's ``time``.
 
 One deviation: where a zone skipped a whole day (Pacific/Apia, 2011-12-30), Go's search for a day never ends; ours goes
 on with the next day that there was.
@@ -12,16 +12,15 @@ on with the next day that there was.
 
 from __future__ import annotations
 
-import os
-import posixpath
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gomachinery_py.errors import MachineryError
+from gomachinery_py.golang.duration import parse_duration
+from gomachinery_py.golang.location import load_location, local_zone
 from gomachinery_py.golang.strconv import NumError, parse_int
 from gomachinery_py.golang.time import Time, unix_ns
 
@@ -44,9 +43,6 @@ _STAR: Final = 1 << 63
 _SPACES: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _FIELD: Final = re.compile(f"[^{_SPACES}]+")
 _TRIM: Final = re.compile(f"^[{_SPACES}]+|[{_SPACES}]+$")
-_DURATION_PART: Final = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]*)")
-_NS_OF_UNIT: Final = {"ns": 1, "us": 10**3, "\u00b5s": 10**3, "\u03bcs": 10**3, "ms": 10**6, "s": _BILLION}
-_UNITS: Final = {**_NS_OF_UNIT, "m": 60 * _BILLION, "h": 3600 * _BILLION}
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\a": "\\a", "\b": "\\b"})
 
@@ -282,7 +278,10 @@ def _parse(spec: str, local: tzinfo | None) -> Schedule:
         name, space, spec = spec.partition("=")[2].partition(" ")
         if not space:
             raise _RefusedError("the time zone is not followed by a space and a schedule")  # Go panics
-        zone = _load_location(name, local)
+        try:
+            zone = load_location(name, local)
+        except ValueError as refused:
+            raise _RefusedError(f"provided bad location {name}: {refused}") from None
         spec = _TRIM.sub("", spec)
     else:
         zone = local_zone() if local is None else local
@@ -310,8 +309,8 @@ def _descriptor(text: str, zone: tzinfo) -> Schedule:
             return SpecSchedule(1, _HOURS.all, _DAYS.all, _MONTHS.all, _WEEKDAYS.all, zone)
     if text.startswith("@every "):
         try:
-            duration = _parse_duration(text.removeprefix("@every "))
-        except _RefusedError as refused:
+            duration = parse_duration(text.removeprefix("@every "))
+        except ValueError as refused:
             raise _RefusedError(f"failed to parse duration {text}: {refused}") from None
         return ConstantDelaySchedule(max(1, duration // _BILLION))  # Go: Every
     raise _RefusedError(f"unrecognized descriptor: {text}")
@@ -389,83 +388,3 @@ def _printable(character: str) -> str:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def _parse_duration(text: str) -> int:
-    """Nanoseconds of ``1h30m``, ``-1.5s`` (Go: ``time.ParseDuration``)."""
-    invalid = _RefusedError(f"time: invalid duration {_quoted(text)}")
-    rest = text[1:] if text.startswith(("-", "+")) else text
-    if rest == "0":
-        return 0
-    if not rest:
-        raise invalid
-    total = 0
-    while rest:
-        part = _DURATION_PART.match(rest)
-        if part is None or not (part[1] or part[2]):
-            raise invalid
-        whole, fraction, unit_name = int(part[1][-40:] or "0"), part[2] or "", part[3]
-        rest = rest[part.end() :]
-        if part[1].lstrip("0")[:-40] or whole > 1 << 63:
-            raise invalid
-        if not unit_name:
-            raise _RefusedError(f"time: missing unit in duration {_quoted(text)}")
-        unit = _UNITS.get(unit_name)
-        if unit is None:
-            raise _RefusedError(f"time: unknown unit {_quoted(unit_name)} in duration {_quoted(text)}")
-        value = whole * unit + _fraction_ns(fraction, unit)
-        total = (total + value) % (1 << 64)
-        if whole * unit > 1 << 63 or value > 1 << 63 or total > 1 << 63:
-            raise invalid
-    if text.startswith("-"):
-        return -total
-    if total == 1 << 63:
-        raise invalid
-    return total
-
-
-def _fraction_ns(digits: str, unit: int) -> int:
-    """The part after the point, in Go's floating point (Go: ``leadingFraction``)."""
-    number, scale = 0, 1.0
-    for digit in digits:
-        longer = number * 10 + int(digit)
-        if number > ((1 << 63) - 1) // 10 or longer > 1 << 63:
-            break
-        number, scale = longer, scale * 10
-    return int(number * (unit / scale))
-
-
-def _quoted(text: str) -> str:
-    """Go: ``quote`` of ``time/format.go``."""
-    data = text.replace("\\", "\\\\").replace('"', '\\"').encode(errors="surrogatepass")
-    return '"' + "".join(chr(byte) if 0x20 <= byte < 0x80 else f"\\x{byte:02x}" for byte in data) + '"'
-
-
-def _load_location(name: str, local: tzinfo | None) -> tzinfo:
-    """A zone by its name in the IANA database (Go: ``time.LoadLocation``)."""
-    if name in ("", "UTC"):
-        return UTC
-    if name == "Local":
-        return local_zone() if local is None else local
-    reason = f"unknown time zone {name}"
-    if ".." in name or name[0] in "/\\":
-        reason = "time: invalid location name"
-    elif not name.endswith("/"):
-        try:
-            return ZoneInfo(posixpath.normpath(name))
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            pass
-    raise _RefusedError(f"provided bad location {name}: {reason}")
-
-
-def local_zone() -> tzinfo:
-    """The machine's zone: ``$TZ``, a name or a file, else ``/etc/localtime``, else UTC (Go: ``initLocal``)."""
-    name = os.environ.get("TZ")
-    path = "/etc/localtime" if name is None else name.removeprefix(":")
-    try:
-        if path.startswith("/"):
-            with open(path, "rb") as file:
-                return ZoneInfo.from_file(file, key=path)
-        return _load_location(path, UTC)
-    except (_RefusedError, OSError, ValueError):
-        return UTC
