@@ -12,6 +12,7 @@ import operator
 import struct
 import types
 import typing
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, get_args, get_origin
 
@@ -24,7 +25,7 @@ from gomachinery_py.wire.reflect import RANGES, TYPE_NAMES, reflect_value
 __all__ = ["JSON", "MachineryType", "infer_type", "type_for", "type_named", "wire_value"]
 
 
-class MachineryType:
+class MachineryType(ABC):
     """One of Machinery's argument types. ``name`` is what ``Arg.type`` holds."""
 
     __slots__ = ("name",)
@@ -37,9 +38,9 @@ class MachineryType:
         """The name that Go gives a result of this type: ``[]byte`` is ``[]uint8``."""
         return "[]uint8" if self.name == "[]byte" else self.name
 
+    @abstractmethod
     def to_wire(self, value: Any) -> Any:
         """The value as JSON carries it. Raises TypeError for a wrong kind, ValueError for a value out of range."""
-        raise NotImplementedError
 
     def from_wire(self, value: Any) -> Any:
         """A value of :func:`~gomachinery_py.wire.reflect.reflect_value` as the annotation wants it."""
