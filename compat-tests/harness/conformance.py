@@ -8,12 +8,13 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
@@ -21,18 +22,19 @@ from harness.process import Process, wait_until
 from harness.python_worker import python_environment
 from harness.redis_server import RedisServer
 from harness.service_producer import ServicePythonProducer
-from harness.services import SERVICES, Place, Service
+from harness.services import CARRIERS, STORES, Carrier, Place, Service, Store
 
 __all__ = ["PAIRS", "SUBJECTS", "ConformanceFleet", "ConformancePair", "Subject"]
 
 PAIRS = (("python", "v1"), ("python", "v2"), ("v1", "python"), ("v2", "python"), ("python", "python"))
 READY_SECONDS = 60.0
 _numbers = itertools.count(1)
+_Service = TypeVar("_Service", bound=Service)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A broker and a result store, by their names in SERVICES.
+    """A broker and a result store, by their names in CARRIERS and STORES.
 
     Attributes:
         pairs: which pairs of producer and worker are tried here.
@@ -124,9 +126,13 @@ class ConformanceFleet:
         with ExitStack() as stack:
             self.records = RedisServer(self._directory)
             stack.callback(self.records.stop)
-            self.broker = self._started(self.subject.broker, stack)
-            same = self.subject.store == self.subject.broker
-            self.store = self.broker if same else self._started(self.subject.store, stack)
+            broker, store = self.subject.broker, self.subject.store
+            self.broker: Carrier = self._started(broker, CARRIERS[broker], stack)
+            if store == broker:
+                assert isinstance(self.broker, Store)
+                self.store: Store = self.broker
+            else:
+                self.store = self._started(store, STORES[store], stack)
             self._stack = stack.pop_all()
         return self
 
@@ -135,10 +141,10 @@ class ConformanceFleet:
     ) -> None:
         self._stack.close()
 
-    def _started(self, name: str, stack: ExitStack) -> Service:
+    def _started(self, name: str, service_class: Callable[[Path], _Service], stack: ExitStack) -> _Service:
         directory = self._directory / name
         directory.mkdir()
-        service = SERVICES[name](directory)
+        service = service_class(directory)
         stack.callback(service.stop)
         for variable, value in service.environment().items():
             # Of this process too: its producers are in it, and its children inherit them.

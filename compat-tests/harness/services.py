@@ -1,7 +1,7 @@
 """What a fleet needs of each service: a server, and a place on it for each kind of worker.
 
-One class a service, one row in SERVICES. Where default tasks of different workers would meet (a queue, a vhost, a
-subscription), each kind of worker gets a place of its own.
+One class a service, one row in CARRIERS if it carries tasks, one in STORES if it keeps results. Where default tasks of
+different workers would meet (a queue, a vhost, a subscription), each kind of worker gets a place of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gomachinery_py import Server
 from harness.dynamodb_server import URL, DynamoDBServer
@@ -20,7 +20,7 @@ from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
 from harness.sqs_server import SQSServer, sqs_variables
 
-__all__ = ["SERVICES", "WORKER_KINDS", "Place", "Service"]
+__all__ = ["CARRIERS", "STORES", "WORKER_KINDS", "Carrier", "Place", "Service", "Store"]
 
 WORKER_KINDS = ("v1", "v2", "python")
 
@@ -49,16 +49,25 @@ class Service(Protocol):
         """Variables that every process needs to reach it."""
         ...
 
-    def place(self, worker: str) -> Place:
-        """Where a kind of worker takes its tasks from; only for services that carry tasks."""
-        ...
-
-    def store(self, place: Place) -> str:
-        """The URL of the result store, for the worker of a place; only for services that keep results."""
-        ...
-
     def stop(self) -> None:
         """Stop it."""
+        ...
+
+
+class Carrier(Service, Protocol):
+    """One that carries tasks."""
+
+    def place(self, worker: str) -> Place:
+        """Where a kind of worker takes its tasks from."""
+        ...
+
+
+@runtime_checkable
+class Store(Service, Protocol):
+    """One that keeps results."""
+
+    def store(self, place: Place) -> str:
+        """The URL of the result store, for the worker of a place."""
         ...
 
 
@@ -110,9 +119,6 @@ class MemcacheService:
     def environment(self) -> dict[str, str]:
         return {}
 
-    def place(self, worker: str) -> Place:
-        raise NotImplementedError(f"memcached carries no tasks, neither those of {worker}")
-
     def store(self, place: Place) -> str:  # noqa: ARG002
         return "memcache://" + ",".join(server.address for server in self.servers)
 
@@ -126,9 +132,6 @@ class MongoDBService:
 
     def environment(self) -> dict[str, str]:
         return {}
-
-    def place(self, worker: str) -> Place:
-        raise NotImplementedError(f"MongoDB carries no tasks, neither those of {worker}")
 
     def store(self, place: Place) -> str:  # noqa: ARG002
         return self.server.url()
@@ -153,9 +156,6 @@ class PubSubService:
 
         return Place(self.server.url(f"project-{worker}"), set_up=set_up)
 
-    def store(self, place: Place) -> str:
-        raise NotImplementedError(f"{place.broker} keeps no results")
-
 
 class DynamoDBService:
     """One DynamoDB with Machinery's two tables."""
@@ -166,9 +166,6 @@ class DynamoDBService:
 
     def environment(self) -> dict[str, str]:
         return self.server.environment
-
-    def place(self, worker: str) -> Place:
-        raise NotImplementedError(f"DynamoDB carries no tasks, neither those of {worker}")
 
     def store(self, place: Place) -> str:  # noqa: ARG002
         return URL
@@ -190,16 +187,18 @@ class SQSService:
     def place(self, worker: str) -> Place:
         return Place(self.server.url, f"queue-{worker}")
 
-    def store(self, place: Place) -> str:
-        raise TypeError(f"{place.broker} keeps no results")
 
+CARRIERS: dict[str, Callable[[Path], Carrier]] = {
+    "redis": RedisService,
+    "amqp": AMQPService,
+    "pubsub": PubSubService,
+    "sqs": SQSService,
+}
 
-SERVICES: dict[str, Callable[[Path], Service]] = {
+STORES: dict[str, Callable[[Path], Store]] = {
     "redis": RedisService,
     "amqp": AMQPService,
     "dynamodb": DynamoDBService,
     "memcache": MemcacheService,
     "mongodb": MongoDBService,
-    "pubsub": PubSubService,
-    "sqs": SQSService,
 }
