@@ -35,11 +35,15 @@ Worker = GoWorker | PythonWorker
 
 @dataclass(frozen=True)
 class Pair:
-    """A producer and the worker that does what it sends."""
+    """A producer and the worker that does what it sends, which runs once there is a pair."""
 
     fleet: Fleet
     producer_kind: str
     worker_kind: str
+
+    def __post_init__(self) -> None:
+        # Workers start when they are first asked for; whoever only sends does not ask.
+        assert self.worker.alive, self.worker.failed("ended")
 
     @property
     def producer(self) -> Producer:
