@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pika
@@ -127,6 +128,36 @@ def test_what_is_running_survives_a_lost_connection(
         assert server.tasks["count"].send(2).get(timeout=10) == 2
 
     assert runs.of[1] == 1
+
+
+def test_what_ends_without_a_connection_is_settled_later(tmp_path: Path, runs: Runs, redis_server: RedisServer) -> None:
+    """A task that comes to its end while the node is down is not held for ever when its message comes again."""
+    rabbit = RabbitServer(tmp_path)
+    go_on = threading.Event()
+    try:
+        with make_server(rabbit.url(), runs, result_backend=redis_server.url()) as server:
+
+            @server.task
+            def held_up() -> None:
+                runs("held up")
+                assert go_on.wait(60)
+
+            with server.worker(concurrency=2):
+                result = held_up.send()
+                wait_until(lambda: runs.of["held up"], 10, "the task runs")
+                rabbit.stop()
+                go_on.set()
+                wait_until(lambda: result.state.state == "SUCCESS", 10, "its result is stored")
+                with pytest.raises(ServiceUnavailable):
+                    server.tasks["count"].send(1)
+                rabbit.start()
+                wait_until(lambda: rabbit.counts("machinery_tasks") == (0, 1), 30, "the worker consumes")
+            assert rabbit.counts("machinery_tasks") == (0, 0)
+    finally:
+        go_on.set()
+        rabbit.stop()
+
+    assert runs.of["held up"] == 1
 
 
 def test_long_tasks_do_not_starve_the_heartbeat(runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:

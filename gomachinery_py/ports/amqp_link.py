@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 Answers: TypeAlias = list[list[Any] | Exception]
 OwnCommand: TypeAlias = Callable[[dict[str, Any], Callable[[Any], None]], None]
 
+# What became of a message is noted at once, connection or not: when the message comes again it is settled by that.
+_SETTLING = frozenset({"basic_ack", "basic_nack"})
 _SWEEP_SECONDS = 0.1
 _CLOSE_SECONDS = 5.0
 
@@ -139,7 +141,7 @@ class Link:
         for at, commands in enumerate(batch):
             run = Run(self, commands, lambda answer, at=at: answered(at, answer))  # type: ignore[misc]
             self._runs.add(run)
-            if self._state == "open":
+            if self._state == "open" or all(name in _SETTLING for name, _ in commands):
                 self._start(run)
             else:
                 self._waiting.append(run)
