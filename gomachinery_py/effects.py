@@ -75,6 +75,8 @@ class Invoke:
     is_async: bool = False
     #: The running task's slot is given back when this call ends.
     holds_slot: bool = True
+    #: Calls of one kind take about as long as each other; empty when nothing is known of that.
+    kind: str = ""
 
 
 class Flight:
@@ -82,10 +84,6 @@ class Flight:
 
     def __init__(self, answers: list[list[Any] | Exception]) -> None:
         self._answers = answers
-
-    def wait(self, seconds: float) -> bool:  # noqa: ARG002
-        """Whether :meth:`finish` will not block for long; waits for that, but not longer than ``seconds``."""
-        return True
 
     def finish(self) -> list[list[Any] | Exception]:
         """The answers, as :meth:`Port.send` gives them; blocks until they are there. To be called once."""
@@ -187,9 +185,11 @@ def sleep(seconds: float) -> Generator[Sleep, Any, None]:
 
 
 @coroutine
-def invoke(call: Callable[[], Any], *, is_async: bool = False, holds_slot: bool = True) -> Generator[Invoke, Any, Any]:
+def invoke(
+    call: Callable[[], Any], *, is_async: bool = False, holds_slot: bool = True, kind: str = ""
+) -> Generator[Invoke, Any, Any]:
     """Have user code run by the driver; see :class:`Invoke`."""
-    return (yield Invoke(call, is_async, holds_slot))
+    return (yield Invoke(call, is_async, holds_slot, kind))
 
 
 @coroutine

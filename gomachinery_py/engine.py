@@ -108,26 +108,38 @@ class Engine:
             await self.writes.bury(delivery, str(error))
 
     async def _run(self, delivery: Delivery, signature: Signature, task: RunnableTask) -> None:
-        # Where a state can be read only once, looking costs more than it tells of a first delivery.
-        looks = delivery.attempts or not self.backend.reads_once
-        origin = await self.backend.origin(signature.uuid) if looks else Origin()
-        if delivery.attempts and self._is_half_done(signature, origin):
-            await self._finish_again(delivery, signature, origin)
-            return
+        origin: Origin | None = None
+        if not self._begins_at_once(delivery, signature):
+            # Where a state can be read only once, looking costs more than it tells of a first delivery.
+            looks = delivery.attempts or not self.backend.reads_once
+            origin = await self.backend.origin(signature.uuid) if looks else Origin()
+            if delivery.attempts and self._is_half_done(signature, origin):
+                await self._finish_again(delivery, signature, origin)
+                return
         try:
             call = task.prepare(signature)
         except ArgumentError as error:
+            origin = origin or await self.backend.origin(signature.uuid)
             await self._failed(delivery, signature, origin, error, before=_RECEIVED)
             return
         await slot()
-        if not await self._begin(delivery, signature, origin):
-            return
+        begun = await self.writes.begin(delivery, signature) if origin is None else None
+        if begun is not None:
+            origin = begun
+        else:
+            origin = origin or await self.backend.origin(signature.uuid)
+            if not await self._begin(delivery, signature, origin):
+                return
         call = self._with_pre_task(call, task, signature)
         call = self.observers.watched(call, signature, delivery.queue, is_async=task.is_async)
-        outcome: Outcome = await invoke(call, is_async=task.is_async)
+        outcome: Outcome = await invoke(call, is_async=task.is_async, kind=signature.name)
         await self._finish(delivery, signature, origin, outcome)
         if self.handlers.post_task is not None:
             await invoke(guarded(self.handlers.post_task, signature), holds_slot=False)
+
+    def _begins_at_once(self, delivery: Delivery, signature: Signature) -> bool:
+        """Whether its first states may be stored before anybody has looked at what is stored."""
+        return self.producer.fused and self.backend.merges and not delivery.attempts and not has_chord(signature)
 
     async def _begin(self, delivery: Delivery, signature: Signature, origin: Origin) -> bool:
         if has_chord(signature) and self.producer.fused:

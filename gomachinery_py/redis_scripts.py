@@ -33,7 +33,9 @@ __all__ = [
     "RETIRE",
     "SCRIPTS",
     "STALE",
+    "UNPLAIN",
     "Hold",
+    "beginning",
     "joined",
     "script",
     "transaction",
@@ -47,6 +49,7 @@ NOT_HELD: Final = -1
 LOCKED: Final = -2
 CHANGED: Final = -3
 FOREIGN: Final = -4
+UNPLAIN: Final = -5
 
 _TRANSACTIONS: Final = """\
 -- Several transactions, each: conditions first, then commands; nothing of it happens unless every condition holds.
@@ -56,6 +59,9 @@ _TRANSACTIONS: Final = """\
 -- KEYS of each: (inflight list when held), (key) x absent, (key) x equals, the keys of the commands
 --       By far the most only store states of one task, and are said in fewer words:
 --       hold ('states', 'check states' or 'remove states'), entry, seconds to live, state...
+-- KEYS of each: (inflight list when held), UUID
+--       Where the stored state is plain, the first two states are made of it, and the reply is what follows its name:
+--       hold ('begin' or 'check begin'), entry, seconds to live, what precedes the state's name
 -- KEYS of each: (inflight list when held), UUID
 local kinds = {SET = 'string', RPUSH = 'list', LPUSH = 'list', ZADD = 'zset', HSET = 'hash'}
 local function transact(key, at, stop)
@@ -144,12 +150,49 @@ local function store(hold, key, at, stop)
   end
   return 1
 end
-local stores = {['states'] = true, ['check states'] = true, ['remove states'] = true}
+-- What is plain is the same as in wire/states.py.
+local known_day
+local function is_day(day)
+  if day == known_day then return true end
+  local days = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+  local century, last = tonumber(string.sub(day, 1, 2)), days[tonumber(string.sub(day, 6, 7))]
+  local number = tonumber(string.sub(day, 9))
+  if century < 19 or century > 21 or not last or number < 1 or number > last then return false end
+  known_day = day
+  return true
+end
+local plain = '^%u*(","Results":null,"Error":"","CreatedAt":"([12]%d%d%d%-[01]%d%-[0-3]%d)' ..
+  'T([0-2]%d):[0-5]%d:[0-5]%d(%.?%d*)Z","TTL":0})$'
+local function begin(hold, key, at)
+  local name, seconds, head = KEYS[key], ARGV[at + 2], ARGV[at + 3]
+  if hold == 'check begin' then
+    name = KEYS[key + 1]
+    local found = redis.pcall('LPOS', KEYS[key], ARGV[at + 1])
+    if type(found) == 'table' then return found end
+    if not found then return -1 end
+  end
+  local stored = redis.pcall('GET', name)
+  if type(stored) ~= 'string' or string.sub(stored, 1, #head) ~= head then return -5 end
+  local tail, day, hour, fraction = string.match(stored, plain, #head + 1)
+  if not tail or hour > '23' or not is_day(day) then return -5 end
+  if fraction ~= '' then
+    local first, last = string.byte(fraction), string.byte(fraction, -1)
+    if first ~= 46 or last == 46 or last == 48 or #fraction > 10 then return -5 end
+  end
+  local reply = redis.pcall('SET', name, head .. 'RECEIVED' .. tail, 'EX', seconds)
+  if reply['err'] then return reply end
+  reply = redis.pcall('SET', name, head .. 'STARTED' .. tail, 'EX', seconds)
+  if reply['err'] then return reply end
+  return tail
+end
+local quick = {
+  ['states'] = store, ['check states'] = store, ['remove states'] = store, ['begin'] = begin, ['check begin'] = begin
+}
 local replies, key, at = {}, 1, 2
 for n = 1, tonumber(ARGV[1]) do
   local keys, words = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   local hold, first = ARGV[at + 2], at + 2
-  if stores[hold] then replies[n] = store(hold, key, first, first + words)
+  if quick[hold] then replies[n] = quick[hold](hold, key, first, first + words)
   else replies[n] = transact(key, first, first + words) end
   key = key + keys
   at = at + 2 + words
@@ -408,6 +451,17 @@ def transaction(
         keys.append(key)
         words += (len(rest) + 1, name, *rest)
     return ("TRANSACT", keys, words)
+
+
+def beginning(uuid: str, seconds: int, head: bytes, hold: Hold | None) -> Command:
+    """A transaction that stores RECEIVED and STARTED, which carry on what is stored; see ``wire.states.StateText``.
+
+    ``head`` is what is before the state's name. Replies: what is after it when that was done; ``NOT_HELD`` as of
+    :func:`transaction`; ``UNPLAIN``, with nothing done, when what is stored begins otherwise or is no plain state.
+    """
+    if hold is None:
+        return ("TRANSACT", [uuid], ["begin", b"", seconds, head])
+    return ("TRANSACT", [hold.inflight, uuid], ["check begin", hold.entry, seconds, head])
 
 
 def _states(commands: Sequence[Command]) -> tuple[str, list[object]] | None:

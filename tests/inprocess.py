@@ -57,7 +57,7 @@ class FakeRedisPort(Port):
             reply = self.redis.execute_command(*(lua.joined([command]) if is_transaction else command))
         except ResponseError as error:
             return WrongKeyType(str(error)) if "WRONGTYPE" in str(error) else ServiceError(str(error))
-        if not is_transaction or reply[0] == lua.DONE:
+        if not is_transaction or reply[0] == lua.DONE or isinstance(reply[0], bytes):
             self.on_done(command)
         if is_transaction:
             return reply[0]

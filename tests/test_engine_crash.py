@@ -335,14 +335,14 @@ def test_a_worker_that_lost_its_lease_writes_nothing() -> None:
 
     def steal() -> None:
         asked.append("request")
-        if len(asked) == 3:
+        if len(asked) == 2:
             # It is about to store its result; by now others have taken its task, and changed the state.
             recover(world.server)
             work_until_quiet(world.server)
             world.store.redis.set("t1", b"sentinel")
 
     drive(zombie, steal, lambda: None)
-    assert len(asked) >= 3
+    assert len(asked) >= 2
     assert world.store.redis.get("t1") == b"sentinel"
 
 
@@ -354,10 +354,11 @@ def test_a_task_that_kills_its_workers_is_buried() -> None:
         for delivery in fetch(world.server, f"victim-{number}"):
             steps = 0
 
-            def die() -> None:
+            def die(asked: int = 3 if delivery.attempts else 2) -> None:
+                # About to store its result; who has it again looks at what is stored first.
                 nonlocal steps
                 steps += 1
-                if steps == 3:
+                if steps == asked:
                     raise Crashed
 
             with pytest.raises(Crashed):

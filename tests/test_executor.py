@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,14 +24,11 @@ class _Caller:
         self.values: list[Any] = []
 
     def wait(self, count: int, seconds: float = 10.0) -> list[Any]:
-        """The outcomes in the order in which they came, hurrying when nothing comes for a millisecond."""
+        """The outcomes in the order in which they came."""
         deadline = time.monotonic() + seconds
         while len(self.values) < count and time.monotonic() < deadline:
-            try:
-                self.told.get(timeout=0.001)
-            except Empty:
-                if self.executor.needs_hurry:
-                    self.executor.hurry()
+            with contextlib.suppress(Empty):
+                self.told.get(timeout=0.1)
             for key, value, _ in self.executor.collect():
                 self.executor.returned()
                 self.values.append((key, value))
@@ -48,40 +46,11 @@ def _calls(*functions: Callable[[], Any]) -> list[tuple[int, Callable[[], Any]]]
     return list(enumerate(functions))
 
 
-def test_short_calls_share_one_thread(caller: _Caller) -> None:
-    """Handed over patiently, they need no thread more than one, and come back in their order."""
-    for _ in range(3):
-        caller.executor.begin(_calls(*[threading.get_ident] * 4), patiently=True)
-        caller.wait(4)
-        assert list(range(4)) == [key for key, _ in caller.values]
-        assert len({value for _, value in caller.values}) == 1
-        caller.values.clear()
-
-
-@pytest.mark.parametrize("slow_at", [0, 1, 3])
-def test_a_slow_call_holds_up_no_other(caller: _Caller, slow_at: int) -> None:
-    """Wherever it stands in the row, the others' outcomes are there long before its own."""
-    release = threading.Event()
-    functions: list[Callable[[], Any]] = [lambda: "quick"] * 4
-    functions[slow_at] = lambda: release.wait(30) and "slow"
-    caller.executor.begin(_calls(*functions), patiently=True)
-    others = list(caller.wait(3, seconds=10))
-    release.set()
-    assert [(key, "quick") for key in range(4) if key != slow_at] == sorted(others)
-    assert (slow_at, "slow") in caller.wait(4)
-
-
 def test_as_many_at_once_as_there_are_threads(caller: _Caller) -> None:
-    """Four calls that wait for each other all end, handed over in either way."""
-    for patiently in (True, False):
-        barrier = threading.Barrier(4)
-
-        def meet(at: threading.Barrier = barrier) -> bool:
-            return at.wait(10) >= 0
-
-        caller.executor.begin(_calls(*[meet] * 4), patiently=patiently)
-        assert [(key, True) for key in range(4)] == sorted(caller.wait(4))
-        caller.values.clear()
+    """Four calls that wait for each other all end."""
+    barrier = threading.Barrier(4)
+    caller.executor.begin(_calls(*[lambda: barrier.wait(10) >= 0] * 4))
+    assert [(key, True) for key in range(4)] == sorted(caller.wait(4))
 
 
 def test_more_calls_than_threads_all_end(caller: _Caller) -> None:
@@ -96,7 +65,7 @@ def test_whatever_a_call_raises_comes_back(caller: _Caller) -> None:
     def leave() -> None:
         raise SystemExit(3)
 
-    caller.executor.begin(_calls(leave, lambda: 1), patiently=True)
+    caller.executor.begin(_calls(leave, lambda: 1))
     (_, error), second = sorted(caller.wait(2), key=lambda ended: int(ended[0]))
     assert isinstance(error, SystemExit)
     assert (1, 1) == second

@@ -201,27 +201,37 @@ def test_large_delayed_tasks_are_moved_a_few_at_a_time(world: World) -> None:
 
 
 class Switching(FakeRedisPort):
-    """Somebody else writes to a key just before the first transaction."""
+    """Somebody else writes to a key just before one of the transactions."""
 
-    def __init__(self, change: Any) -> None:
+    def __init__(self, change: Any, before: int) -> None:
         super().__init__()
         self.change = change
+        self.transactions = -before
 
     def _run(self, command: Command) -> Any:
-        if command[0] == "TRANSACT" and self.change is not None:
-            change, self.change = self.change, None
-            change(self.redis)
+        if command[0] == "TRANSACT":
+            self.transactions += 1
+            if self.transactions == 0:
+                self.change(self.redis)
         return super()._run(command)
 
 
-def test_a_key_that_becomes_foreign_is_not_written_over(world: World) -> None:
+@pytest.mark.parametrize(
+    ("before", "reason"), [(1, "cannot be a task's state"), (2, "not Machinery's"), (3, "not Machinery's")]
+)
+def test_a_key_that_becomes_foreign_is_not_written_over(world: World, before: int, reason: str) -> None:
     """The last look is inside the script, so the message is kept and the key is as it was."""
-    world.port = Switching(lambda redis: redis.rpush("task_1", "precious"))
+
+    def change(redis: Any) -> None:
+        redis.delete("task_1")
+        redis.rpush("task_1", "precious")
+
+    world.port = Switching(change, before)
     world.redis = world.port.redis
     world.server.broker.port = world.server.backend.port = world.port
     world.work(document())
     assert world.redis.lrange("task_1", 0, -1) == [b"precious"]
-    assert [(body, "not Machinery's" in why) for body, why in world.dead()] == [(document(), True)]
+    assert [(body, reason in why) for body, why in world.dead()] == [(document(), True)]
     assert inflight(world.port) == []
 
 

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from miniredis import MiniRedis
 
+from gomachinery_py import redis_scripts as lua
 from gomachinery_py.backends.redis import RedisBackend
 from gomachinery_py.effects import Port, SystemClock, run
 from gomachinery_py.golang.time import Time
@@ -35,6 +37,9 @@ stored = st.builds(
 values = st.one_of(st.integers(), st.text(), st.booleans(), st.none(), st.floats(allow_nan=False, allow_infinity=False))
 results = st.one_of(st.none(), st.lists(st.builds(TaskResult, st.sampled_from(["int64", "string", "<&>"]), values)))
 steps = st.tuples(st.sampled_from(["RECEIVED", "STARTED", "RETRY", "SUCCESS", "FAILURE"]), results, any_text)
+
+
+_WRITTEN = b'{"TaskUUID":"t","TaskName":"a","State":"PENDING","Results":null,"Error":"","CreatedAt":"%b","TTL":0}'
 
 
 class _Stored(Port):
@@ -84,7 +89,53 @@ def test_what_go_stores_is_plain(moment: Time) -> None:
         assert text.state == "PENDING"
 
 
-_WRITTEN = b'{"TaskUUID":"t","TaskName":"a","State":"PENDING","Results":null,"Error":"","CreatedAt":"%b","TTL":0}'
+def _begun(document: bytes, uuid: str, name: str) -> bytes | None:
+    """STARTED as the script makes it of a stored document; None when it does nothing because that one is not plain."""
+    head = StateText.head(uuid, name)
+    if head is None:
+        return None
+    redis, written = MiniRedis(lambda: 0), []
+    redis.execute("SET", uuid, document)
+    redis.on_write = lambda words: written.append(words[2])
+    (reply,) = redis.execute(*lua.joined([lua.beginning(uuid, 60, head, None)]))
+    if reply == lua.UNPLAIN:
+        assert [] == written
+        return None
+    received, started = written
+    text = StateText.between(head, "STARTED", reply)
+    assert received == text.document("RECEIVED")
+    assert started == text.document("STARTED")
+    return bytes(started)
+
+
+def _made(document: bytes, uuid: str) -> bytes | None:
+    text = StateText.of(document, uuid)
+    return None if text is None else text.document("STARTED")
+
+
+@given(stored)
+def test_the_script_says_the_same(state: TaskState) -> None:
+    """What is plain to Python is plain to Lua, and both make the same of it."""
+    document = encode_task_state(state)
+    kept = decode_task_state(document)
+    assert _begun(document, kept.task_uuid, kept.task_name) == _made(document, kept.task_uuid)
+
+
+@given(st.integers(0, 13), st.integers(0, 39), st.integers(0, 29), st.integers(1800, 2300))
+def test_the_script_knows_the_same_days(month: int, day: int, hour: int, year: int) -> None:
+    """Each of them, those that are none included, and their hours."""
+    document = _WRITTEN % (b"%d-%02d-%02dT%02d:00:00Z" % (year, month, day, hour))
+    assert _begun(document, "t", "a") == _made(document, "t")
+
+
+@pytest.mark.parametrize("at", range(len(_WRITTEN) + 18))
+def test_the_script_looks_at_every_byte(at: int) -> None:
+    """Whatever stands in the place of one byte is taken or left as in Python; another name is left to Python."""
+    good = _WRITTEN % b"2026-01-01T10:00:00.5Z"
+    for byte in b'"%-<A[]\\^{}~ 09Z':
+        document = good[:at] + bytes([byte]) + good[at + 1 :]
+        begun = _begun(document, "t", "a")
+        assert begun == _made(document, "t") or (begun is None and b'"TaskName":"a"' not in document)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +153,7 @@ _WRITTEN = b'{"TaskUUID":"t","TaskName":"a","State":"PENDING","Results":null,"Er
 def test_what_is_written_otherwise_is_not_plain(document: bytes) -> None:
     """Dates that are none, times that Go writes otherwise, text with escapes, another task's state."""
     assert StateText.of(document, "t") is None
+    assert _begun(document, "t", "a") is None
 
 
 def test_results_that_cannot_be_written_are_told() -> None:

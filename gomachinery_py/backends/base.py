@@ -110,8 +110,8 @@ class Backend(ABC):
         error: str = "",
     ) -> TaskState:
         """The state after PENDING (Go: ``tasks.New…TaskState`` and, on Redis, ``mergeNewTaskState``)."""
-        if origin.text is not None and origin.raw is not None:
-            stored = decode_task_state(origin.raw)
+        if origin.text is not None:
+            stored = decode_task_state(origin.text.document(origin.state))
             origin = Origin(stored.task_name, stored.created_at)
         created_at, task_name = (origin.created_at, origin.task_name) if self.merges else (ZERO_TIME, "")
         return TaskState(uuid, task_name, state, results, error, created_at)

@@ -181,6 +181,10 @@ class Broker(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot do several steps as one")
 
+    def begin(self, delivery: Delivery, uuid: str, seconds: int, head: bytes) -> Command:
+        """:meth:`transact` of RECEIVED and STARTED over a plain state that nobody has read; see ``redis_scripts``."""
+        raise NotImplementedError(f"{type(self).__name__} cannot do several steps as one")
+
     async def beat(self, queue: str, worker: str) -> None:
         """Tell others that this worker lives (where crash recovery needs it)."""
 

@@ -147,6 +147,9 @@ class RedisBroker(Broker):
             commands = [*commands, ("HDEL", names.attempts_key(delivery.queue), delivery.body)]
         return lua.transaction(commands, hold=hold, absent=absent, equals=equals)
 
+    def begin(self, delivery: Delivery, uuid: str, seconds: int, head: bytes) -> Command:
+        return lua.beginning(uuid, seconds, head, self._hold(delivery, remove=False))
+
     async def settle(self, delivery: Delivery) -> bool:
         if not self.crash_safe:
             return True

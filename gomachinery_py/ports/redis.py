@@ -338,13 +338,6 @@ class _Pipeline(Flight):
         self._connection = connection
         self._idle = idle
 
-    def wait(self, seconds: float) -> bool:
-        try:
-            return bool(self._connection.can_read(timeout=seconds))
-        except (RedisError, OSError):
-            # Reading says what is wrong.
-            return True
-
     def finish(self) -> list[list[Any] | Exception]:
         self._port._receive(self._batch, self._connection, self._idle)
         return self._batch.results()

@@ -26,11 +26,13 @@ _DAY: Final = (
     rb"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 )
 _TIME: Final = _DAY + rb"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{0,8}[1-9])?Z"
+_HEAD: Final = rb'(\{"TaskUUID":"(' + _TEXT + rb')","TaskName":"' + _TEXT + rb'","State":")'
 _PLAIN: Final = re.compile(
-    rb'(\{"TaskUUID":"(' + _TEXT + rb')","TaskName":"' + _TEXT + rb'","State":")([A-Z]*)","Results":null,"Error":""'
+    _HEAD + rb'([A-Z]*)","Results":null,"Error":""'
     rb'(,"CreatedAt":"' + _TIME + rb'","TTL":0\})'
 )
 _match: Final = _PLAIN.fullmatch
+_match_head: Final = re.compile(_HEAD).fullmatch
 _NOTHING_MORE: Final = b'","Results":null,"Error":""'
 
 
@@ -53,6 +55,17 @@ class StateText:
             return None
         head, found, state, tail = match.groups()
         return cls(head, state.decode(), tail) if found == uuid.encode() else None
+
+    @staticmethod
+    def head(uuid: str, task_name: str) -> bytes | None:
+        """What is before the state's name in a task's plain states; None when they are not plain."""
+        head = b'{"TaskUUID":"%b","TaskName":"%b","State":"' % (uuid.encode(), task_name.encode())
+        return head if _match_head(head) is not None else None
+
+    @classmethod
+    def between(cls, head: bytes, state: str, rest: bytes) -> StateText:
+        """A stored state of which is known what is before and after the state's name."""
+        return cls(head, state, rest[len(_NOTHING_MORE) :])
 
     def document(self, state: str, results: Iterable[TaskResult | None] | None = None, error: str = "") -> bytes:
         """Another state of this task as Go writes it. Raises WireError for results that cannot be written."""

@@ -1,10 +1,7 @@
 """Where user code runs: plain functions on threads, coroutine functions on one event loop.
 
 Nothing here knows what a task is. Calls are handed over many at a time and their outcomes are collected many at a
-time, since waking a thread costs more than a short call does. Calls that are handed over *patiently* begin on one
-thread, each after the other, until :meth:`Executor.hurry` is called: then every one that still waits gets a thread of
-its own, and each outcome is told at once. Whoever hands over patiently calls that after a moment, so that a slow call
-holds up nothing.
+time, since waking a thread costs more than a short call does; the shortest ones never come here, see ``relay.py``.
 """
 
 from __future__ import annotations
@@ -45,30 +42,24 @@ class Executor:
         self._closed = False
         # Plain calls that were handed over and not yet collected.
         self._busy = 0
-        self._hurried = False
         # Something to collect was told, and is not yet collected.
         self._told = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    @property
-    def needs_hurry(self) -> bool:
-        """Calls were handed over patiently, and nobody knows how long the one that runs will take."""
-        return self._busy > 0 and not self._hurried
-
-    def begin(self, calls: Sequence[Call], *, patiently: bool = False) -> None:
+    def begin(self, calls: Sequence[Call]) -> None:
         """Run plain calls on threads."""
         self._busy += len(calls)
-        self._hurried = not patiently
         self._work.extend(calls)
-        self._wake_threads(1 if patiently else len(calls))
-
-    def hurry(self) -> None:
-        """Wait for no call any longer: see the module's docstring."""
-        self._hurried = True
-        if self._work:
-            self._wake_threads(len(self._work))
+        wanted = min(self._limit, self._busy)
+        while len(self._threads) < wanted:
+            name = f"{self._name}-task-{len(self._threads)}"
+            thread = threading.Thread(target=self._serve, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        for _ in range(min(len(calls), self._limit)):
+            self._wake.put(None)
 
     def begin_async(self, calls: Sequence[Call]) -> None:
         """Run calls that return an awaitable on the event loop."""
@@ -97,16 +88,6 @@ class Executor:
 
     # -- threads --
 
-    def _wake_threads(self, count: int) -> None:
-        wanted = min(self._limit, self._busy if self._hurried else 1)
-        while len(self._threads) < wanted:
-            name = f"{self._name}-task-{len(self._threads)}"
-            thread = threading.Thread(target=self._serve, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        for _ in range(min(count, self._limit)):
-            self._wake.put(None)
-
     def _serve(self) -> None:
         work, ended, now = self._work, self._ended, time.monotonic
         while True:
@@ -126,9 +107,7 @@ class Executor:
                 began = moment
                 # Nothing of a call is kept while the thread waits for the next one.
                 del key, call, value
-                # Looked at after the outcome is there: who hurries collects afterwards.
-                if self._hurried or not work:
-                    self._tell()
+                self._tell()
             if self._closed:
                 return
 

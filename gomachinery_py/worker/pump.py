@@ -22,7 +22,8 @@ from gomachinery_py.brokers.base import Broker, Delivery
 from gomachinery_py.effects import Clock, Flight, Invoke, Port, Request, Sleep, Slot
 from gomachinery_py.errors import ServiceUnavailable
 from gomachinery_py.incoming import brief_error
-from gomachinery_py.worker.executor import Call, Executor
+from gomachinery_py.worker.executor import Call, Ended, Executor
+from gomachinery_py.worker.relay import Paces, Relay
 from gomachinery_py.worker.room import Room
 
 __all__ = ["Pump"]
@@ -33,9 +34,6 @@ _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 # A message that waited so long for a free slot is given back: somebody else may have one.
 _PATIENCE = 0.25
-# Calls are this short if they are handed over to be run one after the other; one that is not is noticed so soon.
-_SHORT_CALL = 0.0005
-_HURRY = 0.001
 # Pipelines to one service at a time: while it works on one, the next one is made.
 _FLIGHTS = 2
 # So few requests are not worth a second pipeline.
@@ -81,7 +79,9 @@ class Pump:
         self._free_slots = room.concurrency
         self._executor = Executor(room.concurrency, lambda: self._inbox.put(("ended", None)), name)
         self._inbox: SimpleQueue[tuple[str, Any]] = SimpleQueue()
-        self._calls: list[Call] = []
+        self._relay = Relay(self._drive_on, f"{name}-pump")
+        self._paces = Paces()
+        self._calls: deque[Call] = deque()
         self._async_calls: list[Call] = []
         self._flights: deque[tuple[_Line, list[tuple[_Life, Request]], Flight]] = deque()
         self._ready: deque[tuple[_Life, Any]] = deque()
@@ -96,6 +96,8 @@ class Pump:
         self._draining = False
         self._aborted = False
         self.ended = threading.Event()
+        #: Called when the pump ends although nobody wanted it to.
+        self.on_failure: Callable[[], object] = lambda: None
 
     # -- from other threads --
 
@@ -124,35 +126,61 @@ class Pump:
         self._aborted = True
         self._inbox.put(("abort", None))
 
-    # -- the thread --
+    # -- the thread, or another one that goes on where it was kept: see ``relay.py`` --
 
     def run(self) -> None:
-        """Until drained or aborted."""
+        """Until drained or aborted, or until another thread drives on."""
+        self._drive(None)
+
+    def _drive_on(self, late: Call) -> None:
+        self._drive(late)
+
+    def _drive(self, late: Call | None) -> None:
+        drives = True
         try:
-            while not self._aborted and not (self._draining and not self._lives):
+            if late is not None:
+                (_, invoke), _ = late
+                self._paces.was_long(invoke.kind)
+                drives = self._advance()
+            while drives and not self._aborted and not (self._draining and not self._lives):
                 self._receive()
                 # Before the steps: what it begins must not wait for the next thing to happen.
                 self._hand_back_stranded()
                 self._fill_slots()
-                while self._ready:
-                    self._step()
-                    self._fill_slots()
-                self._launch()
-                self._depart()
-                if self._given_back:
-                    self._room.weigh(-self._given_bytes)
-                    self._room.give_back(self._given_back, is_idle=not self._lives)
-                    self._given_back = self._given_bytes = 0
+                drives = self._advance()
         except BaseException:
             log.critical("the worker's driver failed and stops", exc_info=True)
-            raise
+            self.on_failure()
         finally:
-            self._executor.close()
-            for _, _, flight in self._flights:
-                flight.abandon()
-            for life in self._lives:
-                life.core.close()
-            self.ended.set()
+            if drives:
+                self._close()
+
+    def _advance(self) -> bool:
+        """Do what can be done without waiting; False when another thread drives on."""
+        while self._ready or self._calls:
+            if self._ready:
+                self._step()
+                self._fill_slots()
+            elif not self._launch():
+                return False
+        if self._async_calls:
+            calls, self._async_calls = self._async_calls, []
+            self._executor.begin_async(calls)
+        self._depart()
+        if self._given_back:
+            self._room.weigh(-self._given_bytes)
+            self._room.give_back(self._given_back, is_idle=not self._lives)
+            self._given_back = self._given_bytes = 0
+        return True
+
+    def _close(self) -> None:
+        self._executor.close()
+        self._relay.close()
+        for _, _, flight in self._flights:
+            flight.abandon()
+        for life in self._lives:
+            life.core.close()
+        self.ended.set()
 
     def _receive(self) -> None:
         """Take all that is there; when that is nothing, wait for what comes first: an answer, if one is under way."""
@@ -178,9 +206,6 @@ class Pump:
                 kind, what = inbox.get_nowait()
         except Empty:
             pass
-        if not found and not self._flights and self._executor.needs_hurry:
-            self._executor.hurry()
-            self._collect()
         return found
 
     def _pause(self) -> float | None:
@@ -189,29 +214,33 @@ class Pump:
             moments.append(self._sleepers[0][0])
         if self._waiting:
             moments.append(self._waiting[0].since + _PATIENCE)
-        pause = None if not moments else max(0.0, min(moments) - self._clock.monotonic())
-        if self._executor.needs_hurry:
-            return _HURRY if pause is None else min(_HURRY, pause)
-        return pause
+        return None if not moments else max(0.0, min(moments) - self._clock.monotonic())
 
     def _accept(self, kind: str, what: Any) -> None:
         if kind == "deliveries":
             for delivery in what:
                 self._begin(_Life(self._process(delivery), delivery))
         elif kind == "ended":
-            self._collect()
+            for ended in self._executor.collect():
+                (_, invoke), _, _ = ended
+                if not invoke.is_async:
+                    self._executor.returned()
+                self._called(ended)
+        elif kind == "late":
+            self._called(what)
         elif kind == "drain":
             self._draining = True
             self._hand_back(list(self._waiting))
 
-    def _collect(self) -> None:
-        for (life, invoke), value, seconds in self._executor.collect():
-            if not invoke.is_async:
-                self._executor.returned()
-            if invoke.holds_slot:
-                self._free_slot(life)
-                self._room.ran(seconds)
-            self._ready.append((life, value))
+    def _called(self, ended: Ended) -> None:
+        """A call is over."""
+        (life, invoke), value, seconds = ended
+        if invoke.kind:
+            self._paces.ran(invoke.kind, seconds)
+        if invoke.holds_slot:
+            self._free_slot(life)
+            self._room.ran(seconds)
+        self._ready.append((life, value))
 
     def _begin(self, life: _Life) -> None:
         self._lives.add(life)
@@ -266,13 +295,19 @@ class Pump:
             life.has_slot = False
             self._free_slots += 1
 
-    def _launch(self) -> None:
+    def _launch(self) -> bool:
+        """Run calls that are short here, all others on threads; False when another thread drives on."""
+        long = [item for item in self._calls if not self._paces.is_short(item[0][1].kind)]
+        if long:
+            self._executor.begin(long)
+            self._calls = deque(item for item in self._calls if self._paces.is_short(item[0][1].kind))
         if self._calls:
-            calls, self._calls = self._calls, []
-            self._executor.begin(calls, patiently=self._room.mean_seconds < _SHORT_CALL)
-        if self._async_calls:
-            calls, self._async_calls = self._async_calls, []
-            self._executor.begin_async(calls)
+            if not self._relay.run(self._calls, self._called, lambda ended: self._inbox.put(("late", ended))):
+                return False
+            if self._calls:
+                self._executor.begin(self._calls)
+                self._calls.clear()
+        return True
 
     def _depart(self) -> None:
         """Send what is asked for, in two pipelines if it is much: the answers to one come while the other is made."""
@@ -286,12 +321,8 @@ class Pump:
                 self._flights.append((line, some, port.begin([request for _, request in some])))
 
     def _land(self) -> None:
-        """Wait for the oldest pipeline's answers, but leave no call waiting for a slow one meanwhile."""
-        line, sent, flight = self._flights[0]
-        if self._executor.needs_hurry and not flight.wait(_HURRY):
-            self._executor.hurry()
-            self._collect()
-        self._flights.popleft()
+        """Wait for the oldest pipeline's answers."""
+        line, sent, flight = self._flights.popleft()
         line.flights -= 1
         answers = flight.finish()
         refused: ServiceUnavailable | None = None

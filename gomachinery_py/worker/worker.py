@@ -89,7 +89,6 @@ class Worker:
         self._pump: Pump | None = None
         self._intakes: list[Intake] = []
         self._chores: list[Chore] = []
-        self._pump_thread: threading.Thread | None = None
         self._stop_asked = False
         # Signal handlers may put into this at any moment; an Event could deadlock with the thread that waits for it.
         self._wake: SimpleQueue[None] = SimpleQueue()
@@ -169,8 +168,8 @@ class Worker:
         prefetch = settings.prefetch if settings.prefetch is not None else ahead * self.concurrency
         room = Room(self.concurrency, prefetch)
         pump = self._pump = Pump(self._engine.process, self._broker, self._clock, room, self.name)
-        self._pump_thread = threading.Thread(target=self._drive, args=(pump,), name=f"{self.name}-pump", daemon=True)
-        self._pump_thread.start()
+        pump.on_failure = self._driver_failed
+        threading.Thread(target=pump.run, name=f"{self.name}-pump", daemon=True).start()
         self._intakes = [
             Intake(self._broker, queue, self.name, pump, room, settings.poll, lambda: self._may_consume())
             for queue in self.queues
@@ -217,16 +216,13 @@ class Worker:
 
     # -- parts --
 
-    def _drive(self, pump: Pump) -> None:
-        try:
-            pump.run()
-        except BaseException:
-            # The pump has said why. Without signs of life others take over what is held.
-            self.quit()
-            for intake in self._intakes:
-                intake.stop()
-            for chore in self._chores:
-                chore.stop()
+    def _driver_failed(self) -> None:
+        # The pump has said why. Without signs of life others take over what is held.
+        self.quit()
+        for intake in self._intakes:
+            intake.stop()
+        for chore in self._chores:
+            chore.stop()
 
     def _wait_for_end(self) -> None:
         while not self._stop_asked:
@@ -241,8 +237,8 @@ class Worker:
         self._wake.put(None)
 
     def _shut_down(self, timeout: float | None = None) -> bool:
-        pump, thread = self._pump, self._pump_thread
-        if pump is None or thread is None:
+        pump = self._pump
+        if pump is None:
             return True
         for intake in self._intakes:
             intake.stop()
