@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, get_args, get_origin
 
-from gomachinery_py.annotations import MachineryType, infer_type, type_for
+from gomachinery_py.annotations import MachineryType, infer_type, type_for, type_named
 from gomachinery_py.errors import ArgumentError, MachineryError
 from gomachinery_py.wire.model import Arg, TaskResult
 from gomachinery_py.wire.reflect import reflect_args, reflect_value
@@ -52,6 +52,14 @@ class Parameters:
     takes_context: bool = False
     #: Python's own view of the same parameters, for calls with keywords.
     python_signature: inspect.Signature = field(default_factory=inspect.Signature, repr=False, compare=False)
+    # The types of arguments that need no second look: one for each parameter, values as they are reflected.
+    _as_they_are: list[str] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        kinds = [parameter.type for parameter in self.positional]
+        names = [kind.name for kind in kinds if kind is not None and kind is type_named(kind.name)]
+        if len(names) == len(kinds) and all(name == reflected_name(name) for name in names):
+            object.__setattr__(self, "_as_they_are", names)
 
     @classmethod
     def of(
@@ -174,6 +182,8 @@ class Parameters:
         """
         args = args or ()
         values = reflect_args(args)
+        if [arg.type for arg in args] == self._as_they_are:
+            return tuple(values)
         if len(values) < self.required:
             raise CallMismatch("reflect: Call with too few input arguments")
         if len(values) > len(self.positional) and self.varargs is None:
@@ -223,6 +233,13 @@ class Results:
     task_name: str
     types: tuple[MachineryType | None, ...] | None
     is_tuple: bool = False
+    # The type of the one result, if it is one of Machinery's names as it is.
+    _only: MachineryType | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.types is not None and len(self.types) == 1 and not self.is_tuple:
+            (kind,) = self.types
+            object.__setattr__(self, "_only", kind if kind is not None and kind.name == kind.reflected_name else None)
 
     @classmethod
     def of(cls, function: Callable[..., Any], *, name: str | None = None) -> Results:
@@ -252,6 +269,12 @@ class Results:
 
     def to_wire(self, value: Any) -> list[TaskResult]:
         """What a return value is stored as. Raises TypeError or ValueError when it does not fit."""
+        if self._only is not None:
+            try:
+                return [TaskResult(self._only.name, self._only.to_wire(value))]
+            except (TypeError, ValueError):
+                # Said below, with the place of the result.
+                pass
         if self.types is None:
             values = () if value is None else value if isinstance(value, tuple) else (value,)
             kinds: Sequence[MachineryType | None] = (None,) * len(values)

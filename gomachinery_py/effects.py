@@ -101,8 +101,10 @@ class Port:
 
     @coroutine
     def execute(self, command: Command) -> Generator[Request, Any, Any]:
-        """Send one command; the reply, or the error that the service answered, comes back."""
+        """Send one command; the reply comes back, or the error that the service answered is raised."""
         replies = yield Request(self, (command,))
+        if type(replies) is list and not isinstance(replies[0], Exception):
+            return replies[0]
         return first_error_raised(replies)[0]
 
     @coroutine

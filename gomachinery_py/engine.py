@@ -28,7 +28,7 @@ from gomachinery_py.errors import (
     WrongKeyType,
 )
 from gomachinery_py.golang.time import Time
-from gomachinery_py.incoming import LAST_ETA_NS, MAX_RETRY_TIMEOUT, brief, error_text, reject_reason
+from gomachinery_py.incoming import LAST_ETA_NS, MAX_BODY_BYTES, MAX_RETRY_TIMEOUT, brief, error_text, reject_reason
 from gomachinery_py.observing import Observers
 from gomachinery_py.producer import Producer
 from gomachinery_py.runs import Handlers, Outcome, RunnableTask, fibonacci_next, guarded, with_error, with_results
@@ -42,6 +42,7 @@ from gomachinery_py.wire.model import (
     Signature,
     TaskResult,
 )
+from gomachinery_py.wire.states import StateText
 from gomachinery_py.writes import Writes
 
 __all__ = ["Engine"]
@@ -103,43 +104,88 @@ class Engine:
             return
         self.on_seen(delivery, True)
         try:
-            await self._run(delivery, signature, task)
+            if self._begins_at_once(delivery, signature):
+                await self._run_at_once(delivery, signature, task)
+            else:
+                await self._run(delivery, signature, task)
         except WrongKeyType as error:
             await self.writes.bury(delivery, str(error))
 
     async def _run(self, delivery: Delivery, signature: Signature, task: RunnableTask) -> None:
-        origin: Origin | None = None
-        if not self._begins_at_once(delivery, signature):
-            # Where a state can be read only once, looking costs more than it tells of a first delivery.
-            looks = delivery.attempts or not self.backend.reads_once
-            origin = await self.backend.origin(signature.uuid) if looks else Origin()
-            if delivery.attempts and self._is_half_done(signature, origin):
-                await self._finish_again(delivery, signature, origin)
-                return
+        # Where a state can be read only once, looking costs more than it tells of a first delivery.
+        looks = delivery.attempts or not self.backend.reads_once
+        origin = await self.backend.origin(signature.uuid) if looks else Origin()
+        if delivery.attempts and self._is_half_done(signature, origin):
+            await self._finish_again(delivery, signature, origin)
+            return
         try:
             call = task.prepare(signature)
         except ArgumentError as error:
-            origin = origin or await self.backend.origin(signature.uuid)
             await self._failed(delivery, signature, origin, error, before=_RECEIVED)
             return
         await slot()
-        begun = await self.writes.begin(delivery, signature) if origin is None else None
-        if begun is not None:
-            origin = begun
-        else:
-            origin = origin or await self.backend.origin(signature.uuid)
-            if not await self._begin(delivery, signature, origin):
-                return
-        call = self._with_pre_task(call, task, signature)
-        call = self.observers.watched(call, signature, delivery.queue, is_async=task.is_async)
+        await self._run_over(delivery, signature, task, call, origin)
+
+    async def _run_over(
+        self, delivery: Delivery, signature: Signature, task: RunnableTask, call: Callable[[], Any], origin: Origin
+    ) -> None:
+        """Begin, call and finish over what is stored."""
+        if not await self._begin(delivery, signature, origin):
+            return
+        call = self._watched(delivery, signature, task, call)
         outcome: Outcome = await invoke(call, is_async=task.is_async, kind=signature.name)
         await self._finish(delivery, signature, origin, outcome)
-        if self.handlers.post_task is not None:
-            await invoke(guarded(self.handlers.post_task, signature), holds_slot=False)
+        await self._after(signature)
 
     def _begins_at_once(self, delivery: Delivery, signature: Signature) -> bool:
         """Whether its first states may be stored before anybody has looked at what is stored."""
         return self.producer.fused and self.backend.merges and not delivery.attempts and not has_chord(signature)
+
+    async def _run_at_once(self, delivery: Delivery, signature: Signature, task: RunnableTask) -> None:
+        """:meth:`_run` without a look at what is stored, for as long as nothing is out of the ordinary.
+
+        Every reply that is not the usual one leads to the way that knows them all.
+        """
+        uuid, seconds, port = signature.uuid, self.backend.results_expire_in, self.broker.port
+        head = StateText.head(uuid, signature.name)
+        try:
+            call = task.prepare(signature)
+        except ArgumentError:
+            head = None
+        if head is None:
+            await self._run(delivery, signature, task)
+            return
+        await slot()
+        reply = await port.execute(self.broker.begin(delivery, uuid, seconds, head))
+        if type(reply) is not bytes:
+            await self._run_over(delivery, signature, task, call, await self.backend.origin(uuid))
+            return
+        text = StateText.between(head, STARTED, reply)
+        call = self._watched(delivery, signature, task, call)
+        outcome: Outcome = await invoke(call, is_async=task.is_async, kind=signature.name)
+        reply = None
+        if outcome.error is None and not signature.on_success:
+            try:
+                document = text.document(SUCCESS, outcome.results)
+                if len(document) <= MAX_BODY_BYTES:
+                    reply = await port.execute(self.broker.end(delivery, uuid, seconds, document))
+            except (WireError, ServiceError):
+                pass
+        if reply == lua.DONE:
+            self.observers.ended(signature, delivery.queue, "SUCCESS")
+        else:
+            await self._finish(delivery, signature, Origin(state=STARTED, text=text), outcome)
+        await self._after(signature)
+
+    def _watched(
+        self, delivery: Delivery, signature: Signature, task: RunnableTask, call: Callable[[], Any]
+    ) -> Callable[[], Any]:
+        call = self._with_pre_task(call, task, signature)
+        return self.observers.watched(call, signature, delivery.queue, is_async=task.is_async)
+
+    async def _after(self, signature: Signature) -> None:
+        if self.handlers.post_task is not None:
+            await invoke(guarded(self.handlers.post_task, signature), holds_slot=False)
 
     async def _begin(self, delivery: Delivery, signature: Signature, origin: Origin) -> bool:
         if has_chord(signature) and self.producer.fused:

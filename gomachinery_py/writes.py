@@ -17,8 +17,7 @@ from gomachinery_py.incoming import brief, reject_reason
 from gomachinery_py.observing import Observers
 from gomachinery_py.producer import Producer
 from gomachinery_py.wire import encode_signature
-from gomachinery_py.wire.model import STARTED, Signature
-from gomachinery_py.wire.states import StateText
+from gomachinery_py.wire.model import Signature
 
 __all__ = ["Writes"]
 
@@ -75,18 +74,6 @@ class Writes:
         """:meth:`commit` of states alone where that is one step."""
         commands = self.backend.next_commands(task.uuid, origin, steps)
         return _was_done(await self.broker.port.execute(self.broker.transact(delivery, commands, remove=settle)))
-
-    async def begin(self, delivery: Delivery, task: Signature) -> Origin | None:
-        """Store RECEIVED and STARTED without reading what is stored first, which is the reply. Where that is one step.
-
-        None, and nothing is stored, where it is not as plain as this needs it, or not held any more.
-        """
-        head = StateText.head(task.uuid, task.name)
-        if head is None:
-            return None
-        command = self.broker.begin(delivery, task.uuid, self.backend.results_expire_in, head)
-        reply = await self.broker.port.execute(command)
-        return Origin(state=STARTED, text=StateText.between(head, STARTED, reply)) if type(reply) is bytes else None
 
     async def sendable(self, delivery: Delivery, sends: Sequence[Signature]) -> list[Signature]:
         """The callbacks that may be sent; the others are kept among the dead letters."""

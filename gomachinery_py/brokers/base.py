@@ -185,6 +185,10 @@ class Broker(ABC):
         """:meth:`transact` of RECEIVED and STARTED over a plain state that nobody has read; see ``redis_scripts``."""
         raise NotImplementedError(f"{type(self).__name__} cannot do several steps as one")
 
+    def end(self, delivery: Delivery, uuid: str, seconds: int, document: bytes) -> Command:
+        """:meth:`transact` of one last state of a delivery that was not held by others before."""
+        raise NotImplementedError(f"{type(self).__name__} cannot do several steps as one")
+
     async def beat(self, queue: str, worker: str) -> None:
         """Tell others that this worker lives (where crash recovery needs it)."""
 

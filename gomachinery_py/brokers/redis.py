@@ -64,6 +64,8 @@ class RedisBroker(Broker):
         # Queues that callbacks go to; what has been a list once is not looked at again.
         self._known_queues: set[str] = set()
         self._marks = itertools.count(1)
+        # Names are made of the same words again and again: queue, worker, and the list that they have.
+        self._last_inflight = ("", "", "")
 
     @classmethod
     def configured(cls, port: Port, clock: Clock, config: Config, *, crash_safe: bool = True) -> Self:
@@ -123,7 +125,7 @@ class RedisBroker(Broker):
     def _hold(self, delivery: Delivery, *, remove: bool) -> lua.Hold | None:
         if not self.crash_safe:
             return None
-        return lua.Hold(names.inflight_key(delivery.queue, delivery.worker), delivery.token or delivery.body, remove)
+        return lua.Hold(self._inflight(delivery), delivery.token or delivery.body, remove)
 
     async def holds(self, delivery: Delivery) -> bool:
         if self.sees_states or not self.crash_safe:
@@ -148,7 +150,21 @@ class RedisBroker(Broker):
         return lua.transaction(commands, hold=hold, absent=absent, equals=equals)
 
     def begin(self, delivery: Delivery, uuid: str, seconds: int, head: bytes) -> Command:
-        return lua.beginning(uuid, seconds, head, self._hold(delivery, remove=False))
+        if not self.crash_safe:
+            return lua.beginning(uuid, seconds, head)
+        return lua.beginning(uuid, seconds, head, self._inflight(delivery), delivery.token or delivery.body)
+
+    def end(self, delivery: Delivery, uuid: str, seconds: int, document: bytes) -> Command:
+        if not self.crash_safe:
+            return lua.ending(uuid, seconds, document)
+        return lua.ending(uuid, seconds, document, self._inflight(delivery), delivery.token or delivery.body)
+
+    def _inflight(self, delivery: Delivery) -> str:
+        queue, worker, key = self._last_inflight
+        if delivery.queue != queue or delivery.worker != worker:
+            key = names.inflight_key(delivery.queue, delivery.worker)
+            self._last_inflight = (delivery.queue, delivery.worker, key)
+        return key
 
     async def settle(self, delivery: Delivery) -> bool:
         if not self.crash_safe:
