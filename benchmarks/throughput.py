@@ -20,11 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "compat-tests"))
 
 import gobuild  # noqa: E402
-from harness.redis_server import RedisServer  # noqa: E402
+
+from benchmarks.drain import RedisServer, drained, end  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-TASKS = int(os.environ.get("TASKS", "10000"))
-SINGLES = 2000
+TASKS = int(os.environ.get("TASKS", "20000"))
+SINGLES = 10_000
 GROUP = 1000
 TRIPS = 200
 QUEUE = "machinery_tasks"
@@ -83,33 +84,13 @@ def drained_rate(
     send: Callable[[], None] | None = None,
     count: int = TASKS,
 ) -> float:
-    """Tasks a second from the first one taken to the last; starting the process does not count."""
+    """Tasks a second until the last result is stored; see ``drain.py``."""
     redis.flush()
     if send is None:
         fill(redis.url(), count)
     else:
         send()
-    client = redis.client
-    worker = start()
-    try:
-        while client.llen(queue) == count:
-            time.sleep(0.001)
-        first, left = time.perf_counter(), client.llen(queue)
-        while client.llen(queue):
-            time.sleep(0.005)
-        return float(left / (time.perf_counter() - first))
-    finally:
-        end(worker)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Stop a process, and with it those that it has started."""
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    return drained(redis, start, queue, count).rate
 
 
 def with_worker(

@@ -212,14 +212,16 @@ FETCH: Final = """\
 -- Each body is held under a mark of its own: a worker that meets a message again, which others gave back meanwhile,
 -- must not take what it writes now for what it was allowed to write then.
 -- KEYS: queue, inflight, attempts, workers   ARGV: worker, mark, how many, how many bytes, (body already taken)
+-- Reply: what is held now, each under its mark, and how often each was tried before (nothing: none was).
 -- Also a sign of life: who was forgotten while it slept is known again before it holds anything.
 redis.call('ZADD', KEYS[4], redis.call('TIME')[1], ARGV[1])
 redis.call('LLEN', KEYS[2])
-local taken, bytes = {}, 0
+local taken, held, bytes = {}, {}, 0
 local function hold(body)
   taken[#taken + 1] = body
+  held[#taken] = ARGV[2] .. #taken .. '\\n' .. body
   bytes = bytes + #body
-  redis.call('RPUSH', KEYS[2], ARGV[2] .. #taken .. '\\n' .. body)
+  redis.call('RPUSH', KEYS[2], held[#taken])
 end
 if ARGV[5] and redis.call('LREM', KEYS[2], -1, ARGV[5]) == 1 then hold(ARGV[5]) end
 while #taken < tonumber(ARGV[3]) and bytes < tonumber(ARGV[4]) do
@@ -233,7 +235,7 @@ if #taken > 0 and redis.call('EXISTS', KEYS[3]) == 1 then
     tries[i] = tonumber(redis.call('HGET', KEYS[3], body) or 0)
   end
 end
-return {taken, tries}
+return {held, tries}
 """
 
 BEAT: Final = """\

@@ -116,10 +116,10 @@ class RedisBroker(Broker):
         """Hold what is on the queue, beginning with a body that is in the list of this worker already, if it is."""
         keys = (queue, names.inflight_key(queue, worker), names.attempts_key(queue), names.workers_key(queue))
         mark = b"gmpy:%x." % next(self._marks)
-        taken, tries = await self.port.execute(lua.script(lua.FETCH, keys, worker, mark, limit, _FETCH_BYTES, *moved))
+        held, tries = await self.port.execute(lua.script(lua.FETCH, keys, worker, mark, limit, _FETCH_BYTES, *moved))
         return [
-            Delivery(queue, body, worker, count, b"%b%d\n%b" % (mark, at, body))
-            for at, (body, count) in enumerate(zip(taken, tries or [0] * len(taken), strict=True), start=1)
+            Delivery(queue, entry[entry.index(b"\n") + 1 :], worker, count, entry)
+            for entry, count in zip(held, tries or itertools.repeat(0), strict=False)
         ]
 
     def _hold(self, delivery: Delivery, *, remove: bool) -> lua.Hold | None:

@@ -71,7 +71,12 @@ class Batch:
                 command = request.commands[0]
                 name = command[0]
                 if name == "TRANSACT":
-                    length = sum([len(word) for word in command[2] if type(word) is bytes])
+                    words = command[2]
+                    if type(words) is tuple:
+                        # Those of most tasks: see ``lua.beginning`` and ``lua.ending``.
+                        length = len(words[1]) + len(words[3])
+                    else:
+                        length = sum([len(word) for word in words if type(word) is bytes])
                     if not transactions or size + length > _SCRIPT_BYTES:
                         transactions.append([])
                         size = 0

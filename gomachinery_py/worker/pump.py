@@ -102,9 +102,10 @@ class Pump:
     # -- from other threads --
 
     def take_in(self, deliveries: Sequence[Delivery]) -> None:
-        """Begin the lives of messages that were taken."""
+        """Begin the lives of messages that were taken from one queue."""
+        held = self._held.setdefault(deliveries[0].queue, {})
         for delivery in deliveries:
-            self._held.setdefault(delivery.queue, {})[id(delivery)] = delivery
+            held[id(delivery)] = delivery
         self._room.weigh(sum(len(delivery.body) for delivery in deliveries))
         self._inbox.put(("deliveries", deliveries))
 

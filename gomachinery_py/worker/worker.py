@@ -7,6 +7,7 @@ at once.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -147,11 +148,14 @@ class Worker:
         if unblock:
             # Until now nobody could have dealt with them; see ``processes.py``.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+        # What is there now stays: the collector need not look at it again and again.
+        gc.freeze()
         try:
             self.start()
             self._wait_for_end()
             return self._shut_down()
         finally:
+            gc.unfreeze()
             for number, handler in restore:
                 signal.signal(number, handler)
 
