@@ -156,7 +156,11 @@ def measure(redis: RedisServer) -> list[tuple[str, float, float]]:
         redis.flush()
         go_group = go_producer(url, group=GROUP)["group"]
         note("group of 1,000, tasks/s", python_producer(url, "group", GROUP)["group"], go_group)
-        note("send_many of 1,000 (Go: group), tasks/s", python_producer(url, "many", GROUP)["many"], go_group)
+        note(
+            "send_many of 1,000 (Go: group), tasks/s",
+            python_producer(url, "batches", GROUP)["batches"],
+            go_group,
+        )
         note(
             "round trip of one task, ms (less is better)",
             with_worker(redis, lambda: python_worker(url), lambda: python_producer(url, "trips", TRIPS)["trips"]),
