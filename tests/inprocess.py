@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from gomachinery_py import redis_scripts as lua
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis import RedisBroker
-from gomachinery_py.effects import Command, Invoke, Port, Request, Sleep, Slot, run
+from gomachinery_py.effects import Clock, Command, Invoke, Port, Request, Sleep, Slot, run
 from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ServiceError, WrongKeyType
 from gomachinery_py.observing import Observer
@@ -64,9 +64,11 @@ class FakeRedisPort(Port):
         return {True: b"OK"}.get(reply, reply) if isinstance(reply, bool) else reply
 
 
-def server_on(broker: FakeRedisPort, store: FakeRedisPort | None = None, observers: Sequence[Observer] = ()) -> Server:
+def server_on(
+    broker: Port, store: Port | None = None, observers: Sequence[Observer] = (), clock: Clock | None = None
+) -> Server:
     """A server on in-process Redis; one port for both, or one each."""
-    server = Server("redis://in-process", observers=observers)
+    server = Server("redis://in-process", observers=observers, clock=clock)
     server.broker.port = broker
     server.backend.port = store or broker
     server.broker.sees_states = server._producer.fused = server.broker.can_fuse(server.backend.port)

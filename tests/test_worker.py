@@ -69,6 +69,29 @@ def test_sync_and_async_tasks_share_the_concurrency(server: Server) -> None:
     assert most == 2
 
 
+def test_a_task_that_was_short_until_now_holds_up_no_other(server: Server) -> None:
+    """It runs where the worker is driven, and somebody else drives on while it does not end; so again the next time."""
+    release = threading.Event()
+
+    @server.task
+    def work(waits: bool) -> str:
+        if waits:
+            release.wait(60)
+        return threading.current_thread().name
+
+    with server.worker("w", concurrency=4) as worker:
+        for _ in range(3):
+            release.clear()
+            while not work.send(False).get(timeout=20).startswith(f"{worker.name}-pump"):
+                pass
+            slow = [work.send(True) for _ in range(3)]
+            others = [work.send(False) for _ in range(20)]
+            assert all(result.get(timeout=20) for result in others)
+            assert [False] * 3 == [result.state.is_completed for result in slow]
+            release.set()
+            assert all(result.get(timeout=20) for result in slow)
+
+
 def test_a_worker_starts_once(server: Server) -> None:
     """A stopped worker is not started again; a new one is made."""
     worker = server.worker(concurrency=1)
