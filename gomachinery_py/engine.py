@@ -149,10 +149,10 @@ class Engine:
         uuid, seconds, port = signature.uuid, self.backend.results_expire_in, self.broker.port
         head = StateText.head(uuid, signature.name)
         try:
-            call = task.prepare(signature)
+            call = None if head is None else task.prepare(signature)
         except ArgumentError:
-            head = None
-        if head is None:
+            call = None
+        if head is None or call is None:
             await self._run(delivery, signature, task)
             return
         await slot()
