@@ -26,12 +26,7 @@ __all__ = ["server"]
 
 def no_fence() -> None:
     """The end of a task is written whether its worker still holds it or not."""
-    original = RedisBroker.transact
-
-    def transact(self: RedisBroker, _delivery: Delivery | None, commands: Sequence[Any], **more: Any) -> Any:
-        return original(self, None, commands, **more)
-
-    RedisBroker.transact = transact  # type: ignore[assignment,method-assign]
+    RedisBroker._hold = lambda _self, _delivery, **_more: None  # type: ignore[method-assign]
 
 
 def no_drain() -> None:

@@ -456,22 +456,22 @@ def transaction(
     return ("TRANSACT", keys, words)
 
 
-def beginning(uuid: str, seconds: int, head: bytes, inflight: str | None = None, entry: bytes = b"") -> Command:
+def beginning(uuid: str, seconds: int, head: bytes, hold: Hold | None) -> Command:
     """A transaction that stores RECEIVED and STARTED, which carry on what is stored; see ``wire.states.StateText``.
 
     ``head`` is what is before the state's name. Replies: what is after it when that was done; ``NOT_HELD`` as of
     :func:`transaction`; ``UNPLAIN``, with nothing done, when what is stored begins otherwise or is no plain state.
     """
-    if inflight is None:
+    if hold is None:
         return ("TRANSACT", (uuid,), ("begin", b"", seconds, head))
-    return ("TRANSACT", (inflight, uuid), ("check begin", entry, seconds, head))
+    return ("TRANSACT", (hold.inflight, uuid), ("check begin", hold.entry, seconds, head))
 
 
-def ending(uuid: str, seconds: int, document: bytes, inflight: str | None = None, entry: bytes = b"") -> Command:
-    """A transaction that stores one state, and removes the entry from the inflight list; see :func:`transaction`."""
-    if inflight is None:
+def ending(uuid: str, seconds: int, document: bytes, hold: Hold | None) -> Command:
+    """The same as :func:`transaction` of one state with a hold that removes the entry, in fewer steps."""
+    if hold is None:
         return ("TRANSACT", (uuid,), ("states", b"", seconds, document))
-    return ("TRANSACT", (inflight, uuid), ("remove states", entry, seconds, document))
+    return ("TRANSACT", (hold.inflight, uuid), ("remove states", hold.entry, seconds, document))
 
 
 def _states(commands: Sequence[Command]) -> tuple[str, list[object]] | None:

@@ -97,7 +97,7 @@ def _begun(document: bytes, uuid: str, name: str) -> bytes | None:
     redis, written = MiniRedis(lambda: 0), []
     redis.execute("SET", uuid, document)
     redis.on_write = lambda words: written.append(words[2])
-    (reply,) = redis.execute(*lua.joined([lua.beginning(uuid, 60, head)]))
+    (reply,) = redis.execute(*lua.joined([lua.beginning(uuid, 60, head, None)]))
     if reply == lua.UNPLAIN:
         assert [] == written
         return None

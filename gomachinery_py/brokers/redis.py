@@ -150,14 +150,10 @@ class RedisBroker(Broker):
         return lua.transaction(commands, hold=hold, absent=absent, equals=equals)
 
     def begin(self, delivery: Delivery, uuid: str, seconds: int, head: bytes) -> Command:
-        if not self.crash_safe:
-            return lua.beginning(uuid, seconds, head)
-        return lua.beginning(uuid, seconds, head, self._inflight(delivery), delivery.token or delivery.body)
+        return lua.beginning(uuid, seconds, head, self._hold(delivery, remove=False))
 
     def end(self, delivery: Delivery, uuid: str, seconds: int, document: bytes) -> Command:
-        if not self.crash_safe:
-            return lua.ending(uuid, seconds, document)
-        return lua.ending(uuid, seconds, document, self._inflight(delivery), delivery.token or delivery.body)
+        return lua.ending(uuid, seconds, document, self._hold(delivery, remove=True))
 
     def _inflight(self, delivery: Delivery) -> str:
         queue, worker, key = self._last_inflight
