@@ -55,5 +55,5 @@ def test_stopped_workers_lose_and_repeat_nothing() -> None:
 
 
 def test_stopped_workers_repeat_tasks_when_they_do_not_wait() -> None:
-    """A worker that ends at the first signal leaves tasks that have run to be run again, unless it is just between two."""
+    """A worker that ends at the first signal leaves tasks that have run to be run again, unless it is between two."""
     assert any(drains("no_drain", KILLS, TASKS).repeated for _ in range(5))
