@@ -128,9 +128,7 @@ def _odd(dice: random.Random) -> bytes:
         types = types[: dice.randrange(len(types) + 1)] + [dice.choice(TYPES) for _ in range(dice.randrange(2))]
     if dice.random() < 0.1 and types:
         types[dice.randrange(len(types))] = dice.choice(TYPES)
-    args = ",".join(
-        f'{{"Name":"","Type":{json.dumps(kind)},"Value":{_value(dice, kind)}}}' for kind in types
-    )
+    args = ",".join(f'{{"Name":"","Type":{json.dumps(kind)},"Value":{_value(dice, kind)}}}' for kind in types)
     fields: dict[str, Any] = {"UUID": "task_odd", "Name": name}
     for chance, odd in (
         (0.2, {"RetryCount": dice.choice([1, 3, -1, 0])}),

@@ -22,7 +22,16 @@ from gomachinery_py.wire.model import FAILURE, RETRY, SUCCESS, Signature
 from gomachinery_py.wire.names import DEFAULT_QUEUE, DELAYED_TASKS_KEY, is_reserved_key
 from gomachinery_py.wire.reflect import reflect_args
 
-__all__ = ["NIL_POINTER", "Ending", "Kind", "Knowledge", "Verdict", "go_verdict", "our_verdict"]
+__all__ = [
+    "NIL_POINTER",
+    "Ending",
+    "Kind",
+    "Knowledge",
+    "Verdict",
+    "fibonacci_search_ends",
+    "go_verdict",
+    "our_verdict",
+]
 
 NIL_POINTER: Final = "runtime error: invalid memory address or nil pointer dereference"
 _NOT_DELETED: Final = "task should not be deleted"
@@ -167,7 +176,7 @@ def _success(signature: Signature) -> Ending:
 
 def _failure(signature: Signature) -> Ending:
     if signature.retry_count > 0:
-        if not _search_ends(signature.retry_timeout):
+        if not fibonacci_search_ends(signature.retry_timeout):
             return Ending(RETRY, Kind.HANGS)
         try:
             encode_signature(replace(signature, eta=None))
@@ -182,7 +191,7 @@ def _failure(signature: Signature) -> Ending:
     return Ending(FAILURE)
 
 
-def _search_ends(start: int) -> bool:
+def fibonacci_search_ends(start: int) -> bool:
     """Whether Go finds the next Fibonacci number above ``start`` in its 64 bits."""
     a, b = 1, 1
     for _ in range(_LONGEST_SEARCH):

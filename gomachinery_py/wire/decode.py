@@ -52,9 +52,7 @@ _FOLD: Final = str.maketrans({"\u212a": "k", "\u017f": "s"})
 class Struct(Generic[T]):
     """A Go struct: its name, how to make an empty one, and its fields, in rows of name, attribute and Go type."""
 
-    def __init__(
-        self, name: str, new: Callable[[], T], rows: str, inner: dict[str, Struct[Any]] | None = None
-    ) -> None:
+    def __init__(self, name: str, new: Callable[[], T], rows: str, inner: dict[str, Struct[Any]] | None = None) -> None:
         self.name = name
         self.new = new
         structs = {**(inner or {}), name: self}
