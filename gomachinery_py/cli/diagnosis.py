@@ -14,6 +14,7 @@ from gomachinery_py.cli.errors import FAILED, debug_option
 from gomachinery_py.cli.output import message_line, print_json
 from gomachinery_py.cli.queues import existing_queue, pages
 from gomachinery_py.cli.settings import Settings, connection_options, load_app, log_options
+from gomachinery_py.cli.text import printable
 from gomachinery_py.cli.verdicts import (
     difference_document,
     difference_lines,
@@ -28,10 +29,14 @@ from gomachinery_py.diagnosis.difference import Meaning, differences
 from gomachinery_py.diagnosis.findings import Finding, Severity
 from gomachinery_py.diagnosis.lint import lint
 from gomachinery_py.diagnosis.verdict import Knowledge, go_verdict, our_verdict
+from gomachinery_py.errors import WireError
 from gomachinery_py.golang.json import JsonSyntaxError, parse
 from gomachinery_py.server import Server
+from gomachinery_py.wire import decode_signature
 
 __all__ = ["wire_diff", "wire_explain", "wire_lint"]
+
+_HEADLINE = 120
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,7 +104,7 @@ def _message_options(function: F) -> F:
             help="How many messages of the queue; 0 is all.",
         ),
         click.option("--queue", metavar="QUEUE", help="Read the messages that wait there; nothing is taken."),
-        click.argument("file", type=click.File("rb"), required=False),
+        click.argument("file", type=click.File("rb", lazy=True), required=False),
     ):
         function = option(function)
     return function
@@ -138,12 +143,21 @@ def wire_explain(
                 }
             )
             continue
-        click.echo(message_line(body))
+        click.echo(_headline(body))
         for version in VERSIONS:
             for line in verdict_lines(f"Go {version}", go, version):
                 click.echo(line)
         for line in (*verdict_lines("here", ours), *finding_lines(findings)):
             click.echo(line)
+
+
+def _headline(body: bytes) -> str:
+    """The task as ``queue peek`` shows it; of what is none, how it begins."""
+    try:
+        decode_signature(body)
+    except WireError:
+        return printable(" ".join(body[:_HEADLINE].decode("utf-8", "replace").split()) or "(empty)")
+    return message_line(body)
 
 
 def _findings(body: bytes, source: _Source) -> list[Finding]:
@@ -174,15 +188,15 @@ def wire_lint(
         if as_json:
             print_json({"number": number, "findings": [finding_document(finding) for finding in findings]})
         elif findings:
-            click.echo(message_line(body))
+            click.echo(_headline(body))
             for line in finding_lines(findings):
                 click.echo(line)
     return FAILED if failed else 0
 
 
 @click.command("diff")
-@click.argument("left", type=click.File("rb"))
-@click.argument("right", type=click.File("rb"))
+@click.argument("left", type=click.File("rb", lazy=True))
+@click.argument("right", type=click.File("rb", lazy=True))
 @click.option("--strict", is_flag=True, help="Exit code 1 also when only the bytes differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a difference.")
 @debug_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -40,6 +41,7 @@ class Difference:
     right: str
 
 
+_STEP: Final = re.compile(r"[.\[]")
 _ABSENT: Final = object()
 
 
@@ -51,8 +53,14 @@ def differences(left: bytes, right: bytes) -> list[Difference]:
     if decoded[0].error or decoded[1].error:
         return [Difference(Meaning.DIFFERS, "", *(one.error or "can be read" for one in decoded))]
     found = list(_seen(_canonical(left), _canonical(right)))
-    found += _written(*decoded)
+    told = {difference.path for difference in found}
+    found += (difference for difference in _written(*decoded) if not _is_within(difference.path, told))
     return found or [Difference(Meaning.WRITTEN, "", *("other spaces, escapes or text behind",) * 2)]
+
+
+def _is_within(path: str, told: set[str]) -> bool:
+    """Whether a path, or what holds it, is among those told."""
+    return path in told or any(path[: mark.start()] in told for mark in _STEP.finditer(path))
 
 
 def _canonical(data: bytes) -> Any:

@@ -86,7 +86,8 @@ def _in_a_string(text: str) -> Iterator[Finding]:
 
 
 def _in_a_list(items: list[Any]) -> Iterator[Finding]:
-    if len(items) == 3 and isinstance(items[0], list) and isinstance(items[2], dict) and "callbacks" in items[2]:
+    embedded = {key.written for key, _, _ in items[2]} if len(items) == 3 and type(items[2]) is Members else set()
+    if "callbacks" in embedded and isinstance(items[0], list):
         yield error(
             "foreign-envelope",
             "",

@@ -11,7 +11,7 @@ from gomachinery_py.diagnosis.findings import Finding, Severity, error, warning
 from gomachinery_py.diagnosis.foreign import foreign
 from gomachinery_py.diagnosis.places import Placed, family, places
 from gomachinery_py.diagnosis.spelling import spelling
-from gomachinery_py.diagnosis.unreadable import unreadable
+from gomachinery_py.diagnosis.unreadable import arguments_in, unreadable
 from gomachinery_py.diagnosis.values import values
 from gomachinery_py.diagnosis.verdict import Kind, Knowledge, our_verdict
 from gomachinery_py.golang.json import Members
@@ -44,9 +44,12 @@ def lint(
     decoding = decoding or decode(data)
     is_json = decoding.tree is not None or not decoding.error
     found = list(foreign(data, decoding.tree, is_json=is_json))
-    found += unreadable(decoding)
-    if type(decoding.tree) is Members:
+    if type(decoding.tree) is Members and not found:
+        found += unreadable(decoding)
+        found += arguments_in(decoding.tree) if decoding.error else ()
         found += spelling(data, decoding.tree)
+    else:
+        found += unreadable(decoding)
     if not decoding.error:
         found += _of_signature(data, decode_signature(data), known, now_ns, queue)
     return sorted(found, key=lambda finding: _ORDER[finding.severity])
@@ -56,13 +59,14 @@ def _of_signature(
     data: bytes, signature: Signature, known: Knowledge, now_ns: int | None, queue: str | None
 ) -> Iterator[Finding]:
     members: list[Placed] = []
+    found: list[Finding] = []
     for placed in family(signature):
         if isinstance(placed, str):
             what = "null among the callbacks: Go's process exits when it comes to it"
-            yield error("null-callback", placed, what, "nothing, or a signature")
+            found.append(error("null-callback", placed, what, "nothing, or a signature"))
         else:
             members.append(placed)
-    found = list(places(members, known, now_ns=now_ns, queue=queue))
+    found += places(members, known, now_ns=now_ns, queue=queue)
     yield from found
     for placed in members:
         yield from values(placed.signature.args, placed.path)

@@ -122,7 +122,7 @@ def _retries(signature: Signature, path: str) -> Iterator[Finding]:
         what = f"{timeout} seconds are more than a year (milliseconds?); refused here"
         yield error("retry-timeout", f"{path}RetryTimeout", what, "seconds")
     elif timeout < 0:
-        yield warning("retry-timeout", f"{path}RetryTimeout", "negative; refused here, and Go begins with 1 s", "0")
+        yield error("retry-timeout", f"{path}RetryTimeout", "negative: refused here; Go begins with 1 s", "0")
     if signature.retry_count < 0:
         yield note("retry-count", f"{path}RetryCount", "negative: no retries", "0")
 

@@ -55,6 +55,7 @@ def spelling(data: bytes, tree: Members) -> Iterator[Finding]:
         if member.position is None and member.key.field is not None
     )
     seen: set[tuple[int, str]] = set()
+    others: dict[str, str] = {}
     for member in members_of(tree):
         if member.position is not None:
             continue
@@ -67,12 +68,10 @@ def spelling(data: bytes, tree: Members) -> Iterator[Finding]:
             yield _twice(member)
         seen.add(place)
         if member.key.written != member.key.field.name:
-            yield note(
-                "other-case",
-                member.path,
-                f"written {member.key.written!r}: Go takes any case",
-                f'"{member.key.field.name}"',
-            )
+            others.setdefault(member.key.written, member.key.field.name)
+    if others:
+        what = f"Go takes field names in any case: {', '.join(others)}"
+        yield note("other-case", "", what, ", ".join(others.values()))
 
 
 def _behind(text: str) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from gomachinery_py.golang.json import Number
 from gomachinery_py.wire.model import Arg
 from gomachinery_py.wire.reflect import ELEMENTS, RANGES, TYPE_NAMES
 
-__all__ = ["values"]
+__all__ = ["value", "values"]
 
 # Beyond these, one finding is as good as a thousand more.
 _MOST: Final = 1000
@@ -24,10 +24,11 @@ _MOST: Final = 1000
 def values(args: list[Arg] | None, prefix: str = "") -> Iterator[Finding]:
     """Findings about each argument; ``prefix`` is the path of the signature that has them."""
     for position, arg in enumerate((args or ())[:_MOST]):
-        yield from _value(arg, f"{prefix}Args[{position}]")
+        yield from value(arg, f"{prefix}Args[{position}]")
 
 
-def _value(arg: Arg, path: str) -> Iterator[Finding]:
+def value(arg: Arg, path: str) -> Iterator[Finding]:
+    """Findings about one argument at a path."""
     conversion = convert(arg)
     if arg.type not in TYPE_NAMES:
         yield error("unknown-type", f"{path}.Type", conversion.text, argument(arg))
@@ -88,25 +89,25 @@ def _taken(kind: str, value: Any) -> str:
 
 
 def _list(arg: Arg, path: str) -> Iterator[Finding]:
-    value = arg.value
+    given = arg.value
     unsigned = ELEMENTS[arg.type].startswith("uint")
-    if value is None:
+    if given is None:
         yield note("null-list", path, "null is an empty list", "[]")
-    elif isinstance(value, Number | int | float):
-        digits = format_value(value)
+    elif isinstance(given, Number | int | float):
+        digits = format_value(given)
         what = f"Go takes the bytes of the digits for a list: {format_value(list(digits.encode()))}"
         yield error("digits", path, what, f'"Value": [{digits}]')
-    elif isinstance(value, dict):
+    elif isinstance(given, dict):
         yield warning("empty-object", path, "{} is an empty list", "[]")
-    elif isinstance(value, str) and ELEMENTS[arg.type] == "uint8":
+    elif isinstance(given, str) and ELEMENTS[arg.type] == "uint8":
         return
-    elif isinstance(value, str) and (unsigned or not value):
+    elif isinstance(given, str) and (unsigned or not given):
         what = (
             "text is read as base64, and each byte of it is an element" if unsigned else "empty text is an empty list"
         )
         yield warning("text-for-list", path, what, "a list of numbers" if unsigned else "[]")
-    elif ELEMENTS[arg.type] == "uint8":
-        yield note("list-of-bytes", path, "works; Go itself writes base64", _base64(value))
+    elif isinstance(given, list) and ELEMENTS[arg.type] == "uint8":
+        yield note("list-of-bytes", path, "works; Go itself writes base64", _base64(given))
 
 
 def _base64(items: list[int]) -> str:
