@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from harness import hostile
+from harness.command_line import gomachinery
+from harness.go_worker import GoWorker
 from harness.judge import NOT_UNMARSHALLED, Judged, judge
 from harness.judged_messages import KNOWN, messages
+from harness.process import wait_until
 from harness.redis_server import RedisServer
+from harness.signatures import push, signature
 from seeds import FRESH_SEED
 
 from gomachinery_py.diagnosis.arguments import Outcome, convert
-from gomachinery_py.diagnosis.verdict import Ending, Kind, Verdict, go_verdict
+from gomachinery_py.diagnosis.lint import lint
+from gomachinery_py.diagnosis.verdict import Ending, Kind, Knowledge, Verdict, go_verdict, our_verdict
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import FAILURE, PENDING, RECEIVED, RETRY, STARTED
 
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "wire-tools.md"
 MESSAGES = 2_400
 FIXED_SEED = 20_240_601
+F92 = 7_540_113_804_746_346_429
+"""The largest Fibonacci number that fits 63 bits."""
 
 by_version = pytest.mark.parametrize("version", ["v1", "v2"])
 
@@ -97,3 +110,133 @@ def test_generated_messages(shared_redis: RedisServer, version: str, seed: int) 
     print(f"{version}, seed {seed}: {len(bodies)} messages, {len(differing)} disagreements, {dict(kinds)}")
     assert differing[:3] == [], f"seed {seed}"
     assert len(bodies) >= 2_000
+
+
+@by_version
+def test_messages_of_the_page(shared_redis: RedisServer, version: str) -> None:
+    """Each message of docs/wire-tools.md is judged by Go as the page says; what it says to write instead succeeds."""
+    found = re.findall(r"^```(?:json|text) (written|better)\.json\n(.*?)^```$", PAGE.read_text(), re.M | re.S)
+    bodies = [text.encode() for _, text in found]
+    judged = judge(shared_redis.url(), version, bodies)
+    for (what, _), body, one in zip(found, bodies, judged, strict=True):
+        verdict = go_verdict(body)
+        if what == "better" and b"float64" not in body:
+            assert (one.state, one.called, verdict.kind) == ("SUCCESS", True, Kind.ACCEPTED), body
+        elif verdict.kind is Kind.ACCEPTED:
+            assert one.called, body
+        else:
+            assert (one.called, seen(one)) == (False, expected(body, verdict)), body
+    assert len({what for what, _ in found}) == 2
+
+
+@by_version
+def test_a_search_without_end(shared_redis: RedisServer, version: str) -> None:
+    """What is said to hang does not come back, its neighbour by one Fibonacci number does."""
+    fields = {"UUID": "task_1", "Name": "fail", "RetryCount": 1}
+    bodies = [json.dumps({**fields, "RetryTimeout": timeout}).encode() for timeout in (F92 - 1, 2**63 - 1)]
+    judged = judge(shared_redis.url(), version, bodies, "-limit", "3s")
+    assert [one.hangs for one in judged] == [False, True]
+    assert [go_verdict(body, KNOWN).kind for body in bodies] == [Kind.FAILURE, Kind.HANGS]
+
+
+@by_version
+def test_values_that_go_changes(shared_redis: RedisServer, version: str) -> None:
+    """The value that a finding says Go takes is the one that the function gets."""
+    pairs = [
+        ("int8", 300),
+        ("int8", -129),
+        ("uint8", 256),
+        ("int16", 2**40 + 7),
+        ("uint32", 2**33 - 1),
+        ("int32", 2**31),
+    ]
+    bodies = [json.dumps(signature(f"echo_{kind}", (kind, value), UUID="task_1")).encode() for kind, value in pairs]
+    bodies.append(json.dumps(signature("echo_[]uint8", ("[]uint8", 12), UUID="task_1")).encode())
+    judged = judge(shared_redis.url(), version, bodies)
+    whats = [next(one for one in lint(body) if one.code in ("other-value", "digits")).what for body in bodies]
+    taken = [
+        f"Go takes {(one.results or [])[0]} for {value}, in silence"
+        for one, (_, value) in zip(judged, pairs, strict=False)
+    ]
+    assert whats[:-1] == taken
+    assert (whats[-1], judged[-1].results) == ("Go takes the bytes of the digits for a list: [49 50]", ["MTI="])
+
+
+def test_what_is_said_of_our_worker() -> None:
+    """The fates of hostile messages, which test_hostile_messages.py proves at a live Python worker."""
+    kinds = {
+        hostile.DEAD: Kind.REFUSED,
+        hostile.FAILED: Kind.FAILURE,
+        hostile.DONE: Kind.ACCEPTED,
+        hostile.RAN: Kind.ACCEPTED,
+        hostile.WAITS: Kind.UNREGISTERED,
+        hostile.DROPPED: Kind.DROPPED,
+    }
+    known = Knowledge(
+        {**(KNOWN.tasks or {}), "multiply": (KNOWN.tasks or {})["add"]}, queues=(hostile.QUEUE, hostile.CUSTOM_QUEUE)
+    )
+    compared = 0
+    for message in hostile.kinds():
+        # What other keys a Redis has, no message tells.
+        if any(key in message.name for key in hostile.planted) or message.name in hostile.CHORDS:
+            continue
+        verdict = our_verdict(message.body, known)
+        assert (message.name, verdict.kind) == (message.name, kinds[message.fate])
+        assert verdict.text.startswith(message.text), message.name
+        compared += 1
+    assert compared > 150
+
+
+STARTS_OVER, CONSUMES_NO_MORE = True, False
+
+
+@pytest.mark.parametrize(
+    ("version", "client", "goes_on"),
+    [
+        ("v1", "redigo", STARTS_OVER),
+        ("v1", "goredis", STARTS_OVER),
+        ("v2", "goredis", STARTS_OVER),
+        ("v2", "redigo", CONSUMES_NO_MORE),
+    ],
+)
+def test_what_an_error_costs(
+    redis_server: RedisServer, go_worker: Callable[..., GoWorker], version: str, client: str, goes_on: bool
+) -> None:
+    """After an argument that does not fit a worker starts over, or, v2 with redis.New, never takes a message again."""
+    worker = go_worker(version, client, concurrency=1, normal_poll=100)
+    # An empty message costs nothing.
+    redis_server.client.rpush("machinery_tasks", b"")
+    assert worker.consumes(30)
+    push(redis_server.client, "machinery_tasks", signature("add", ("int64", "5"), UUID="task_bad"))
+    wait_until(lambda: b"FAILURE" in (redis_server.client.get("task_bad") or b""), 30, "the FAILURE")
+    # A worker that starts over leaves behind a consumer that takes a few messages and does none of them.
+    assert any(worker.consumes(3) for _ in range(10 if goes_on else 1)) is goes_on
+
+
+# -- the commands on a real Redis --
+
+
+def test_messages_of_a_queue(redis_server: RedisServer) -> None:
+    """They are looked at where they wait; none is taken, and their own queue is no UUID for one."""
+    client, url = redis_server.client, redis_server.url()
+    push(client, "special", signature("add", ("int64", "5"), UUID="task_1", Headers={}, RoutingKey="special"))
+    push(client, "special", signature("add", ("int64", 5), UUID="special", Headers={}))
+    client.rpush("special", b"\x1b[2J", b"")
+    before = client.lrange("special", 0, -1)
+    code, out, error = gomachinery("wire", "explain", "--json", "--queue", "special", "--broker", url)
+    documents = [json.loads(line) for line in out.splitlines()]
+    assert (code, error) == (0, "")
+    assert [document["verdicts"]["go_v2"]["verdict"] for document in documents] == [
+        "failure",
+        "accepted",
+        "worker error",
+        "dropped",
+    ]
+    assert [finding["code"] for finding in documents[1]["findings"]] == ["uuid-is-a-key"]
+    assert documents[1]["verdicts"]["here"]["verdict"] == "refused"
+    code, out, error = gomachinery("wire", "lint", "-n", "1", "--queue", "special", "--broker", url)
+    assert (code, out.count("\n"), error) == (1, 3, "")
+    assert client.lrange("special", 0, -1) == before
+    client.set("no queue", "x")
+    assert gomachinery("wire", "lint", "--queue", "no queue", "--broker", url)[0] == 1
+    assert gomachinery("wire", "lint", "--queue", "nothing there", "--broker", url) == (0, "", "")
