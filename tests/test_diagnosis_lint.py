@@ -102,6 +102,7 @@ FIELDS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
     ({"UUID": "q", "RoutingKey": "q"}, [("error", "uuid-is-a-key", "UUID")]),
     ({"RoutingKey": "TriggerChordMutex"}, [("error", "key-is-no-queue", "RoutingKey")]),
     ({"UUID": "g", "GroupUUID": "g", "GroupTaskCount": 1}, [("error", "uuid-is-a-group", "UUID")]),
+    ({"OnError": [{"Name": "x", "UUID": "task_1"}]}, [("error", "uuid-twice", "OnError[0].UUID")]),
     ({"GroupUUID": "g"}, [("warning", "group-count", "GroupTaskCount")]),
     ({"GroupTaskCount": 3}, [("note", "group-count", "GroupTaskCount")]),
     ({"ChordCallback": {"Name": "x"}}, [("error", "chord-without-group", "ChordCallback")]),

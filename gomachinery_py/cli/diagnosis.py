@@ -33,6 +33,7 @@ from gomachinery_py.errors import WireError
 from gomachinery_py.golang.json import JsonSyntaxError, parse
 from gomachinery_py.server import Server
 from gomachinery_py.wire import decode_signature
+from gomachinery_py.wire.names import is_reserved_key
 
 __all__ = ["wire_diff", "wire_explain", "wire_lint"]
 
@@ -59,7 +60,11 @@ class _Source:
             return
         with self._settings.open(self._app, backend=False) as server:
             name = existing_queue(server, self.queue).name
-            self.known = replace(self.known, queues={*self.known.queues, server.config.default_queue, name})
+            queues = {*self.known.queues, server.config.default_queue, name}
+            reserved = frozenset(server.broker.reserved_names()) - queues
+            self.known = replace(
+                self.known, queues=queues, is_reserved=lambda key: key in reserved or is_reserved_key(key)
+            )
             yield from pages(lambda start, count: server.broker.pending(name, start, count), self._limit)
 
 

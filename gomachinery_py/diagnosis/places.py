@@ -55,6 +55,7 @@ def places(
     """
     groups = {placed.signature.group_uuid for placed in members} - {""}
     queues = {placed.signature.routing_key for placed in members} - {""} | set(known.queues)
+    yield from _twice(members)
     for placed in members:
         signature, path = placed.signature, placed.path
         is_sent = path == ""
@@ -67,6 +68,17 @@ def places(
             yield note(
                 "other-queue", "RoutingKey", f"it waits in {queue!r}, but a retry goes to {signature.routing_key!r}"
             )
+
+
+def _twice(members: list[Placed]) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for placed in members:
+        uuid = placed.signature.uuid
+        if uuid in seen:
+            what = f"{uuid!r} is {seen[uuid]}, too: whose state is written later counts"
+            yield error("uuid-twice", f"{placed.path}UUID", what, "a UUID of its own, or none: Go fills it in")
+        elif uuid:
+            seen[uuid] = f"{placed.path}UUID"
 
 
 def _names(signature: Signature, path: str, known: Knowledge, queues: set[str], groups: set[str]) -> Iterator[Finding]:
