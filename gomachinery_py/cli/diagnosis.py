@@ -24,7 +24,7 @@ from gomachinery_py.cli.verdicts import (
     verdict_lines,
 )
 from gomachinery_py.diagnosis.costs import VERSIONS
-from gomachinery_py.diagnosis.decoding import decode
+from gomachinery_py.diagnosis.decoding import Decoding, decode
 from gomachinery_py.diagnosis.difference import Meaning, differences
 from gomachinery_py.diagnosis.findings import Finding, Severity
 from gomachinery_py.diagnosis.lint import lint
@@ -136,7 +136,7 @@ def wire_explain(
         decoding = decode(body)
         go = go_verdict(body, source.known, decoding)
         ours = our_verdict(body, source.known)
-        findings = _findings(body, source)
+        findings = _findings(body, source, decoding)
         if as_json:
             verdicts = {f"go_{version}": verdict_document(go, version) for version in VERSIONS}
             print_json(
@@ -165,8 +165,8 @@ def _headline(body: bytes) -> str:
     return message_line(body)
 
 
-def _findings(body: bytes, source: _Source) -> list[Finding]:
-    return lint(body, source.known, now_ns=time.time_ns(), queue=source.queue)
+def _findings(body: bytes, source: _Source, decoding: Decoding) -> list[Finding]:
+    return lint(body, source.known, decoding=decoding, now_ns=time.time_ns(), queue=source.queue)
 
 
 @click.command("lint")
@@ -188,7 +188,7 @@ def wire_lint(
     counted = {Severity.ERROR, Severity.WARNING} if settings.strict else {Severity.ERROR}
     failed = False
     for number, body in enumerate(source.messages(), start=1):
-        findings = _findings(body, source)
+        findings = _findings(body, source, decode(body))
         failed = failed or any(finding.severity in counted for finding in findings)
         if as_json:
             print_json({"number": number, "findings": [finding_document(finding) for finding in findings]})

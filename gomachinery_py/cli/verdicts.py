@@ -32,13 +32,13 @@ def _shown(text: str) -> str:
 
 def verdict_lines(side: str, verdict: Verdict, version: str = "") -> Iterable[str]:
     """``Go v1   FAILURE, no retry: …``, and beneath it what that costs; ``version`` is empty for ours."""
-    yield f"  {side:<{_COLUMN}}{_verdict(verdict, is_ours=not version)}"
+    yield f"  {side:<{_COLUMN}}{_verdict(verdict)}"
     costs = cost(verdict, version) if version else ""
     if costs:
         yield f"  {'':<{_COLUMN}}and {costs}"
 
 
-def _verdict(verdict: Verdict, *, is_ours: bool) -> str:
+def _verdict(verdict: Verdict) -> str:
     text = _shown(verdict.text)
     match verdict.kind:
         case Kind.ACCEPTED:
@@ -56,7 +56,7 @@ def _verdict(verdict: Verdict, *, is_ours: bool) -> str:
         case Kind.HANGS:
             return "hangs: the search for the next RetryTimeout does not end"
         case Kind.REFUSED:
-            return f"dead letter: {text}" if is_ours else text
+            return f"dead letter: {text}"
 
 
 def _retried(count: int) -> str:

@@ -62,12 +62,12 @@ def _panic(type_name: str, value: Any) -> str:
     return ""
 
 
-def first_failure(args: Sequence[Arg] | None) -> tuple[int, Conversion] | None:
-    """The argument at which Go gives up, or None (Go: ``ReflectArgs``)."""
-    for position, arg in enumerate(args or ()):
+def first_failure(args: Sequence[Arg] | None) -> Conversion | None:
+    """Of the argument at which Go gives up; None when it takes all (Go: ``ReflectArgs``)."""
+    for arg in args or ():
         conversion = convert(arg)
         if conversion.outcome in (Outcome.ERROR, Outcome.PANIC):
-            return position, conversion
+            return conversion
     return None
 
 

@@ -136,7 +136,7 @@ def go_verdict(data: bytes, known: Knowledge | None = None, decoding: Decoding |
         return Verdict(Kind.DROPPED if signature.ignore_when_task_not_registered else Kind.UNREGISTERED)
     failed = first_failure(signature.args)
     if failed is not None:
-        return _without_call(signature, *failed[1])
+        return _without_call(signature, *failed)
     parameters = known.parameters(signature.name)
     mismatch = "" if parameters is None else call_mismatch(signature.args, parameters)
     if mismatch:
