@@ -11,7 +11,7 @@ import pytest
 from command_line import Done, gomachinery
 
 from gomachinery_py import Arg, Server, Signature, wire
-from gomachinery_py.cli.queues import _pages
+from gomachinery_py.cli.queues import pages
 from gomachinery_py.effects import run
 
 DEEP = b"[" * 9000 + b"]" * 9000
@@ -172,14 +172,14 @@ def test_delayed_ls(embedded_url: str) -> None:
 
 
 def pages_of(items: list[bytes], limit: int) -> tuple[list[bytes], list[int]]:
-    """What ``_pages`` yields, and the lengths of the pages that it asked for."""
+    """What ``pages`` yields, and the lengths of the pages that it asked for."""
     asked: list[int] = []
 
     async def page(start: int, count: int) -> list[bytes]:
         asked.append(count)
         return items[start : start + count]
 
-    return list(_pages(page, limit)), asked
+    return list(pages(page, limit)), asked
 
 
 def test_small_messages_are_read_many_at_a_time() -> None:

@@ -17,8 +17,9 @@ from gomachinery_py.wire import decode_signature
 
 BLOCKS = blocks()
 # What is run elsewhere: the tutorial's transcripts and its file by test_first_minutes.py, its Go worker by
-# compat-tests/test_docs_go.py.
-ELSEWHERE = Counter({"console": 8, "python app.py": 1, "go": 1})
+# compat-tests/test_docs_go.py; the messages and transcripts of docs/wire-tools.md by test_diagnosis_cli.py.
+WIRE = {"json written.json": 10, "text written.json": 2, "json better.json": 6, "console wire": 12}
+ELSEWHERE = Counter({"console": 8, "python app.py": 1, "go": 1, **WIRE})
 RUN = {"python", "python test", "sh", "yaml", "json"}
 # Compared with what they are made from by test_docs_generated.py.
 GENERATED = {"docs/cli.md"}

@@ -16,7 +16,7 @@ from gomachinery_py.effects import run
 from gomachinery_py.errors import WrongKeyType
 from gomachinery_py.server import Server
 
-__all__ = ["delayed", "queue"]
+__all__ = ["delayed", "existing_queue", "pages", "queue"]
 
 _Item = TypeVar("_Item", bytes, tuple[bytes, str])
 
@@ -43,7 +43,7 @@ def delayed() -> None:
     """Look at tasks that wait for their time."""
 
 
-def _pages(page: Callable[[int, int], Coroutine[Any, Any, list[_Item]]], limit: int) -> Iterator[_Item]:
+def pages(page: Callable[[int, int], Coroutine[Any, Any, list[_Item]]], limit: int) -> Iterator[_Item]:
     """All items, or the first ``limit``, page by page: never a whole list at once."""
     start, count = 0, _FIRST_PAGE
     while True:
@@ -57,7 +57,7 @@ def _pages(page: Callable[[int, int], Coroutine[Any, Any, list[_Item]]], limit: 
         count = max(1, min(_LONGEST_PAGE, _PAGE_BYTES * len(items) // size))
 
 
-def _existing(server: Server, name: str | None) -> QueueInfo:
+def existing_queue(server: Server, name: str | None) -> QueueInfo:
     """The queue that a command is about; raises WrongKeyType rather than touch what is something else."""
     target = name or server.config.default_queue
     infos = run(server.broker.queues([target]))
@@ -78,7 +78,7 @@ def queue_ls(names: tuple[str, ...], as_json: bool, settings: Settings) -> None:
     --json: {"queue", "waiting", "inflight", "dead", "workers"}, null where the service does not count ("-")
     """
     with settings.open(backend=False) as server:
-        infos = [_existing(server, name) for name in names] or run(server.broker.queues([]))
+        infos = [existing_queue(server, name) for name in names] or run(server.broker.queues([]))
     if as_json:
         for info in infos:
             print_json(
@@ -114,8 +114,8 @@ def queue_peek(name: str | None, limit: int, as_json: bool, settings: Settings) 
     "group_uuid"}, or {"undecodable", "base64", "error"}
     """
     with settings.open(backend=False) as server:
-        target = _existing(server, name).name
-        for body in _pages(lambda start, count: server.broker.pending(target, start, count), limit):
+        target = existing_queue(server, name).name
+        for body in pages(lambda start, count: server.broker.pending(target, start, count), limit):
             if as_json:
                 print_json(message_document(body))
             else:
@@ -131,7 +131,7 @@ def queue_peek(name: str | None, limit: int, as_json: bool, settings: Settings) 
 def queue_purge(name: str | None, dead: bool, yes: bool, settings: Settings) -> None:
     """Drop all tasks that wait in a queue."""
     with settings.open(backend=False) as server:
-        info = _existing(server, name)
+        info = existing_queue(server, name)
         what, there = ("dead letters of", info.dead) if dead else ("tasks that wait in", info.waiting)
         number = "their number is not known" if there is None else there
         _confirm(f"Drop all {what} {printable(info.name)!r} ({number})?", yes)
@@ -153,7 +153,7 @@ def queue_dead(name: str | None, limit: int, as_json: bool, settings: Settings) 
     """
     with settings.open(backend=False) as server:
         target = name or server.config.default_queue
-        for body, reason in _pages(lambda start, count: server.broker.dead(target, start, count), limit):
+        for body, reason in pages(lambda start, count: server.broker.dead(target, start, count), limit):
             if as_json:
                 print_json({**message_document(body), "reason": reason})
             else:
@@ -169,7 +169,7 @@ def queue_dead(name: str | None, limit: int, as_json: bool, settings: Settings) 
 def queue_requeue(name: str | None, limit: int, yes: bool, settings: Settings) -> None:
     """Put dead letters back on their queue, the oldest first."""
     with settings.open(backend=False) as server:
-        info = _existing(server, name)
+        info = existing_queue(server, name)
         count = min(info.dead, limit) if limit else info.dead
         if count:
             _confirm(f"Put dead letters back on {printable(info.name)!r} ({count})?", yes)
@@ -195,7 +195,7 @@ def delayed_ls(limit: int, as_json: bool, settings: Settings) -> None:
     --json: as of "queue peek"
     """
     with settings.open(backend=False) as server:
-        for body in _pages(server.broker.delayed, limit):
+        for body in pages(server.broker.delayed, limit):
             if as_json:
                 print_json(message_document(body))
             else:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import click
 
+from gomachinery_py.cli.diagnosis import wire_diff, wire_explain, wire_lint
 from gomachinery_py.cli.errors import debug_option
 from gomachinery_py.cli.output import indented
 from gomachinery_py.cli.text import json_safe
@@ -25,6 +26,11 @@ __all__ = ["wire"]
 @click.group()
 def wire() -> None:
     """Look at what Machinery stores."""
+
+
+wire.add_command(wire_explain)
+wire.add_command(wire_lint)
+wire.add_command(wire_diff)
 
 
 @wire.command("fmt")

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from gomachinery_py.golang.json_number import NUMBER, number_value
 
-__all__ = ["MAX_DEPTH", "EscapedText", "JsonSyntaxError", "Members", "Shape", "byte_offset", "parse"]
+__all__ = ["MAX_DEPTH", "EscapedText", "JsonSyntaxError", "Members", "Shape", "byte_offset", "parse", "string_end"]
 
 MAX_DEPTH: Final = 10_000
 """Arrays and objects within each other (Go: ``maxNestingDepth``)."""
@@ -66,6 +66,12 @@ def parse(data: bytes, shape: Shape | None = None) -> Any:
         if offset >= len(data):
             raise JsonSyntaxError("unexpected end of JSON input", len(data)) from None
         raise JsonSyntaxError(f"invalid character {_quoted(data[offset])} {stopped.where}", offset) from None
+
+
+def string_end(text: str, at: int) -> int:
+    """Behind the closing quote of a good string that begins ``at`` its quote."""
+    match = _STRING_SO_FAR.match(text, at)
+    return match.end() + 1 if match else at
 
 
 def byte_offset(data: bytes, characters: int) -> int:

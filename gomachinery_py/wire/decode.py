@@ -19,18 +19,29 @@ from gomachinery_py.golang.json import EscapedText, JsonSyntaxError, Members, Nu
 from gomachinery_py.golang.time import parse_time
 from gomachinery_py.wire.model import Arg, GroupMeta, Signature, TaskResult, TaskState
 
-__all__ = ["decode_group_meta_exactly", "decode_signature_exactly", "decode_task_state_exactly"]
+__all__ = [
+    "SIGNATURE",
+    "WHOLE_NUMBERS",
+    "Field",
+    "Struct",
+    "decode_group_meta_exactly",
+    "decode_signature_exactly",
+    "decode_task_state_exactly",
+    "json_kind",
+]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class Field:
+    """A field of a Go struct, and where it is kept here."""
+
     name: str
     attribute: str
     kind: str
     """Its Go type."""
-    struct: _Struct[Any] | None
+    struct: Struct[Any] | None
     """What it, or each of its elements, is or points to."""
 
 
@@ -38,22 +49,20 @@ class _Field:
 _FOLD: Final = str.maketrans({"\u212a": "k", "\u017f": "s"})
 
 
-class _Struct(Generic[T]):
+class Struct(Generic[T]):
     """A Go struct: its name, how to make an empty one, and its fields, in rows of name, attribute and Go type."""
 
-    def __init__(
-        self, name: str, new: Callable[[], T], rows: str, inner: dict[str, _Struct[Any]] | None = None
-    ) -> None:
+    def __init__(self, name: str, new: Callable[[], T], rows: str, inner: dict[str, Struct[Any]] | None = None) -> None:
         self.name = name
         self.new = new
         structs = {**(inner or {}), name: self}
-        self._fields: dict[str, _Field] = {}
+        self._fields: dict[str, Field] = {}
         for row in rows.split():
             field, attribute, kind = row.split(":")
-            self._fields[field] = _Field(field, attribute, kind, structs.get(kind.removeprefix("[]").removeprefix("*")))
+            self._fields[field] = Field(field, attribute, kind, structs.get(kind.removeprefix("[]").removeprefix("*")))
         self._folded = {name.lower(): field for name, field in self._fields.items()}
 
-    def member(self, key: str) -> tuple[_Field, _Struct[Any] | None] | None:
+    def member(self, key: str) -> tuple[Field, Struct[Any] | None] | None:
         """The field that a key names (``golang.json.Shape``)."""
         field = self._fields.get(key)
         if field is None:
@@ -64,9 +73,9 @@ class _Struct(Generic[T]):
         return field, field.struct
 
 
-_ARG: Final = _Struct("tasks.Arg", lambda: Arg("", None), "Name:name:string Type:type:string Value:value:any")
-_RESULT: Final = _Struct("tasks.TaskResult", lambda: TaskResult("", None), "Type:type:string Value:value:any")
-_SIGNATURE: Final = _Struct(
+_ARG: Final = Struct("tasks.Arg", lambda: Arg("", None), "Name:name:string Type:type:string Value:value:any")
+_RESULT: Final = Struct("tasks.TaskResult", lambda: TaskResult("", None), "Type:type:string Value:value:any")
+SIGNATURE: Final = Struct(
     "tasks.Signature",
     lambda: Signature(""),
     """UUID:uuid:string Name:name:string RoutingKey:routing_key:string ETA:eta:*time.Time GroupUUID:group_uuid:string
@@ -78,14 +87,14 @@ _SIGNATURE: Final = _Struct(
     IgnoreWhenTaskNotRegistered:ignore_when_task_not_registered:bool""",
     {"tasks.Arg": _ARG},
 )
-_TASK_STATE: Final = _Struct(
+_TASK_STATE: Final = Struct(
     "tasks.TaskState",
     lambda: TaskState(""),
     """TaskUUID:task_uuid:string TaskName:task_name:string State:state:string Results:results:[]*tasks.TaskResult
     Error:error:string CreatedAt:created_at:time.Time TTL:ttl:int64""",
     {"tasks.TaskResult": _RESULT},
 )
-_GROUP_META: Final = _Struct(
+_GROUP_META: Final = Struct(
     "tasks.GroupMeta",
     lambda: GroupMeta(""),
     """GroupUUID:group_uuid:string TaskUUIDs:task_uuids:[]string ChordTriggered:chord_triggered:bool Lock:lock:bool
@@ -95,7 +104,7 @@ _GROUP_META: Final = _Struct(
 
 def decode_signature_exactly(data: bytes) -> Signature:
     """Go: ``decoder.Decode(new(tasks.Signature))``. Raises WireError."""
-    return _decode(data, _SIGNATURE)
+    return _decode(data, SIGNATURE)
 
 
 def decode_task_state_exactly(data: bytes) -> TaskState:
@@ -108,13 +117,13 @@ def decode_group_meta_exactly(data: bytes) -> GroupMeta:
     return _decode(data, _GROUP_META)
 
 
-def _decode(data: bytes, struct: _Struct[T]) -> T:
+def _decode(data: bytes, struct: Struct[T]) -> T:
     try:
         node = parse(data, struct)
         made = struct.new()
         if node is not None:
             if type(node) is not Members:
-                raise _Refused(f"json: cannot unmarshal {_kind(node)} into Go value of type {struct.name}", 0)
+                raise _Refused(f"json: cannot unmarshal {json_kind(node)} into Go value of type {struct.name}", 0)
             _Filling(made, struct, node).run()
     except JsonSyntaxError as error:
         raise WireError(error.reason, error.offset) from None
@@ -140,8 +149,8 @@ class _Filling:
     and what comes twice is filled in the right order.
     """
 
-    def __init__(self, target: Any, struct: _Struct[Any], members: Members) -> None:
-        self._waiting: deque[tuple[Any, _Struct[Any], Members, str]] = deque([(target, struct, members, "")])
+    def __init__(self, target: Any, struct: Struct[Any], members: Members) -> None:
+        self._waiting: deque[tuple[Any, Struct[Any], Members, str]] = deque([(target, struct, members, "")])
         # What is behind each slice, which Go fills again when a field comes twice: even elements that it was cut to
         # lose. The owner is kept with it, so that no later one has the same identity.
         self._behind: dict[tuple[int, str], tuple[Any, list[Any]]] = {}
@@ -158,14 +167,14 @@ class _Filling:
                 _STORE[field.kind](self, target, field, value)
 
     def mismatch(self, value: Any, go_type: str) -> _Refused:
-        what = _kind(value)
-        if what == "number" and go_type in _WHOLE_NUMBERS:
+        what = json_kind(value)
+        if what == "number" and go_type in WHOLE_NUMBERS:
             literal = value_text(value)
             what = f"number {literal if len(literal) <= 60 else literal[:60] + '…'}"
         place = f"{self._struct.name.removeprefix('tasks.')}{self._path}"
         return _Refused(f"json: cannot unmarshal {what} into Go struct field {place} of type {go_type}", self._at)
 
-    def string(self, target: Any, field: _Field, value: Any) -> None:
+    def string(self, target: Any, field: Field, value: Any) -> None:
         if value is not None:
             setattr(target, field.attribute, self._text(value))
 
@@ -174,25 +183,25 @@ class _Filling:
             raise self.mismatch(value, "string")
         return str(value)
 
-    def bool(self, target: Any, field: _Field, value: Any) -> None:
+    def bool(self, target: Any, field: Field, value: Any) -> None:
         if value is None:
             return
         if type(value) is not bool:
             raise self.mismatch(value, field.kind)
         setattr(target, field.attribute, value)
 
-    def whole_number(self, target: Any, field: _Field, value: Any) -> None:
+    def whole_number(self, target: Any, field: Field, value: Any) -> None:
         if value is None:
             return
         # Go's ParseInt takes this sign and its ParseUint does not.
         if type(value) is Number and value == "-0" and field.kind != "uint8":
             value = 0
-        low, high = _WHOLE_NUMBERS[field.kind]
+        low, high = WHOLE_NUMBERS[field.kind]
         if type(value) is not int or not low <= value <= high:
             raise self.mismatch(value, field.kind)
         setattr(target, field.attribute, value)
 
-    def time(self, target: Any, field: _Field, value: Any) -> None:
+    def time(self, target: Any, field: Field, value: Any) -> None:
         if value is None:
             if field.kind.startswith("*"):
                 setattr(target, field.attribute, None)
@@ -206,7 +215,7 @@ class _Filling:
         except ValueError as error:
             raise _Refused(f"{self._path[1:]}: {error}", self._at) from None
 
-    def map(self, target: Any, field: _Field, value: Any) -> None:
+    def map(self, target: Any, field: Field, value: Any) -> None:
         if value is None:
             setattr(target, field.attribute, None)
             return
@@ -218,14 +227,14 @@ class _Filling:
         else:
             known.update(value)
 
-    def any(self, target: Any, field: _Field, value: Any) -> None:
+    def any(self, target: Any, field: Field, value: Any) -> None:
         setattr(target, field.attribute, str(value) if type(value) is EscapedText else value)
 
-    def pointer(self, target: Any, field: _Field, value: Any) -> None:
+    def pointer(self, target: Any, field: Field, value: Any) -> None:
         pointed = self._pointed(getattr(target, field.attribute), field, value)
         setattr(target, field.attribute, pointed)
 
-    def _pointed(self, known: Any, field: _Field, value: Any) -> Any:
+    def _pointed(self, known: Any, field: Field, value: Any) -> Any:
         if value is None:
             return None
         assert field.struct is not None
@@ -233,13 +242,13 @@ class _Filling:
         self._enter(target, field.struct, value)
         return target
 
-    def _enter(self, target: Any, struct: _Struct[Any], value: Any) -> None:
+    def _enter(self, target: Any, struct: Struct[Any], value: Any) -> None:
         if type(value) is not Members:
             raise self.mismatch(value, struct.name)
         if value:
             self._waiting.append((target, struct, value, self._path))
 
-    def slice(self, target: Any, field: _Field, value: Any) -> None:
+    def slice(self, target: Any, field: Field, value: Any) -> None:
         place = (id(target), field.attribute)
         if not value:
             if value is not None and type(value) is not list:
@@ -258,25 +267,25 @@ class _Filling:
                 behind[position] = element(self, behind[position], field, item)
         setattr(target, field.attribute, behind[: len(value)])
 
-    def string_element(self, known: Any, _field: _Field, value: Any) -> Any:
+    def string_element(self, known: Any, _field: Field, value: Any) -> Any:
         if value is None:
             return "" if known is _NOTHING else known
         return self._text(value)
 
-    def struct_element(self, known: Any, field: _Field, value: Any) -> Any:
+    def struct_element(self, known: Any, field: Field, value: Any) -> Any:
         assert field.struct is not None
         target = field.struct.new() if known is _NOTHING else known
         if value is not None:
             self._enter(target, field.struct, value)
         return target
 
-    def pointer_element(self, known: Any, field: _Field, value: Any) -> Any:
+    def pointer_element(self, known: Any, field: Field, value: Any) -> Any:
         return self._pointed(None if known is _NOTHING else known, field, value)
 
 
 _NOTHING: Final = object()
-_WHOLE_NUMBERS: Final = {"int": (-(1 << 63), (1 << 63) - 1), "int64": (-(1 << 63), (1 << 63) - 1), "uint8": (0, 255)}
-_STORE: Final[dict[str, Callable[[_Filling, Any, _Field, Any], None]]] = {
+WHOLE_NUMBERS: Final = {"int": (-(1 << 63), (1 << 63) - 1), "int64": (-(1 << 63), (1 << 63) - 1), "uint8": (0, 255)}
+_STORE: Final[dict[str, Callable[[_Filling, Any, Field, Any], None]]] = {
     "string": _Filling.string,
     "bool": _Filling.bool,
     "int": _Filling.whole_number,
@@ -292,7 +301,7 @@ _STORE: Final[dict[str, Callable[[_Filling, Any, _Field, Any], None]]] = {
     "[]*tasks.TaskResult": _Filling.slice,
     "[]string": _Filling.slice,
 }
-_ELEMENT: Final[dict[str, Callable[[_Filling, Any, _Field, Any], Any]]] = {
+_ELEMENT: Final[dict[str, Callable[[_Filling, Any, Field, Any], Any]]] = {
     "[]tasks.Arg": _Filling.struct_element,
     "[]*tasks.Signature": _Filling.pointer_element,
     "[]*tasks.TaskResult": _Filling.pointer_element,
@@ -300,7 +309,7 @@ _ELEMENT: Final[dict[str, Callable[[_Filling, Any, _Field, Any], Any]]] = {
 }
 
 
-def _kind(value: Any) -> str:
+def json_kind(value: Any) -> str:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, Number | int | float):

@@ -31,7 +31,7 @@ from gomachinery_py.golang.json import Number
 from gomachinery_py.golang.strconv import NumError, format_float, parse_float, parse_int, parse_uint
 from gomachinery_py.wire.model import Arg
 
-__all__ = ["RANGES", "TYPE_NAMES", "reflect_args", "reflect_value"]
+__all__ = ["ELEMENTS", "RANGES", "TYPE_NAMES", "HarmRefused", "reflect_args", "reflect_value"]
 
 RANGES: Final[dict[str, tuple[int, int]]] = {
     **{f"int{bits}": (-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (8, 16, 32, 64)},
@@ -43,15 +43,15 @@ RANGES: Final[dict[str, tuple[int, int]]] = {
 
 _SCALARS: Final = ("bool", *RANGES, "float32", "float64", "string")
 # Go's reflected name of an element; []byte is []uint8.
-_ELEMENTS: Final = {**{f"[]{name}": name for name in _SCALARS}, "[]byte": "uint8"}
+ELEMENTS: Final = {**{f"[]{name}": name for name in _SCALARS}, "[]byte": "uint8"}
 
-TYPE_NAMES: Final = frozenset(_SCALARS) | frozenset(_ELEMENTS)
+TYPE_NAMES: Final = frozenset(_SCALARS) | frozenset(ELEMENTS)
 """Every type that Machinery knows (Go: ``typesMap``)."""
 
 _INT64: Final = RANGES["int64"]
 
 
-class _Refusal(ArgumentError):
+class HarmRefused(ArgumentError):
     """A value that Go would take in a harmful way; where Go finds an error too, Go's text is the one that counts."""
 
 
@@ -85,11 +85,11 @@ def reflect_args(args: Sequence[Arg] | None) -> list[Any]:
 def _all(values: Iterable[Any], type_names: Iterable[str], convert: Callable[[str, Any], Any]) -> list[Any]:
     """Convert in order; the first error of Go's is raised, else the first refusal of ours."""
     converted: list[Any] = []
-    refusal: _Refusal | None = None
+    refusal: HarmRefused | None = None
     for value, type_name in zip(values, type_names, strict=False):
         try:
             converted.append(convert(type_name, value))
-        except _Refusal as error:
+        except HarmRefused as error:
             refusal = refusal or error
     if refusal is not None:
         raise refusal
@@ -104,7 +104,7 @@ def reflect_value(type_name: str, value: Any) -> Any:
             return value
     elif kind is str and type_name == "string":
         return value
-    if type_name in _ELEMENTS:
+    if type_name in ELEMENTS:
         return _slice(type_name, value)
     convert = _CONVERTERS.get(type_name)
     if convert is None:
@@ -180,7 +180,7 @@ def _ranged(number: int, type_name: str) -> int:
     low, high = RANGES[type_name]
     if low <= number <= high:
         return number
-    raise _Refusal(f"{number} does not fit {type_name} ({low} to {high})")
+    raise HarmRefused(f"{number} does not fit {type_name} ({low} to {high})")
 
 
 def _float64(type_name: str, value: Any) -> float:
@@ -200,7 +200,7 @@ def _float32(type_name: str, value: Any) -> float:
     try:
         rounded: float = struct.unpack("<f", struct.pack("<f", number))[0]
     except OverflowError:
-        raise _Refusal(f"{format_float(number)} does not fit float32") from None
+        raise HarmRefused(f"{format_float(number)} does not fit float32") from None
     return rounded
 
 
@@ -217,7 +217,7 @@ _CONVERTERS: Final[dict[str, Callable[[str, Any], Any]]] = {
 
 
 def _slice(type_name: str, value: Any) -> Any:
-    element = _ELEMENTS[type_name]
+    element = ELEMENTS[type_name]
     is_bytes = element == "uint8"
     items = _items(element, value, type_name)
     if is_bytes and isinstance(items, bytes):
@@ -252,7 +252,7 @@ def _items(element: str, value: Any, type_name: str) -> Any:
     literal = _literal(value)
     if literal is None:
         # Go's process exits here, so there is no text of Go's.
-        raise _Refusal(str(_mismatch(value, type_name)))
+        raise HarmRefused(str(_mismatch(value, type_name)))
     return [_Byte(byte) for byte in literal.encode()]
 
 
