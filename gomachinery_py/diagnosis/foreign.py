@@ -1,6 +1,6 @@
 """Messages that are no signature at all: other task queues' envelopes, other encodings, and JSON that is not quite.
 
-What these look like was read from the documentation and the code of each project; nothing is unpickled or evaluated.
+Each is known by its first bytes or by the names at its top; nothing is unpickled or evaluated.
 """
 
 from __future__ import annotations
