@@ -35,7 +35,7 @@ from gomachinery_py.urls import (
     split_brokers,
 )
 
-__all__ = ["Services", "open_services"]
+__all__ = ["Services", "open_monitor", "open_services"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,13 @@ def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> S
         return cast(Lock, _load(row.lock, row)(port, clock))
 
     return Services(cast(Broker, broker), cast(Backend, backend), open_lock)
+
+
+def open_monitor(broker: Broker) -> Port | None:
+    """A port that hears what all clients of a broker's server tell it; None where that cannot be had as a whole."""
+    if not hasattr(broker.port, "connection"):
+        return None
+    return cast(Port, _load("gomachinery_py.ports.redis_monitor:RedisMonitorPort", _ROWS[RedisURL])(broker.port))
 
 
 def _several(setting: str, separator: str, parse: Callable[[str], ServiceURL]) -> ServiceURL:

@@ -1,0 +1,97 @@
+"""Fleets on services that only count: RabbitMQ, SQS, Pub/Sub."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gomachinery_py.brokers.amqp import AMQPBroker
+from gomachinery_py.brokers.base import QueueInfo
+from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet, Report
+from gomachinery_py.doctor.messages import judge_messages
+from gomachinery_py.doctor.redis_findings import dead_letters
+from gomachinery_py.effects import sleep
+from gomachinery_py.errors import ServiceError
+from gomachinery_py.wire import names
+
+__all__ = ["examine_counted"]
+
+_COPIES: Final = 1000
+_SAMPLE: Final = 50
+_DEAD_SAMPLE: Final = 3
+
+
+async def examine_counted(fleet: Fleet, report: Report) -> None:
+    """Two looks, ``watch`` seconds apart."""
+    wanted = list(fleet.queues) or sorted({fleet.config.default_queue, *fleet.consumed})
+    is_amqp = isinstance(fleet.broker, AMQPBroker)
+    if is_amqp:
+        report.limits.append(
+            "RabbitMQ tells a client neither what was given back nor what is delayed: tasks that circle or are overdue "
+            "were not looked for (rabbitmqctl list_queues name messages_unacknowledged)"
+        )
+    first = {name: await _count(fleet, name, report) for name in wanted}
+    await sleep(fleet.watch)
+    for name, before in first.items():
+        after = await _count(fleet, name, report) if before is not None else None
+        if before is None or after is None:
+            continue
+        report.queues.append(name)
+        if is_amqp:
+            await _unserved(fleet, before, after, report)
+        if after.dead:
+            report.findings.append(dead_letters(fleet, name, await _dead_text(fleet, after)))
+    if isinstance(fleet.broker, AMQPBroker):
+        await _copies(fleet, fleet.broker, report)
+
+
+async def _count(fleet: Fleet, name: str, report: Report) -> QueueInfo | None:
+    """A queue's numbers; a finding when there is no such queue."""
+    try:
+        infos = await fleet.broker.queues([name])
+        why = "there is no such queue"
+    except NotImplementedError as error:
+        report.limits.append(f"{name!r} was not looked at: {error}")
+        return None
+    except ServiceError as error:
+        infos, why = [], str(error)
+    if infos:
+        return infos[0]
+    if all(finding.where != name for finding in report.findings):
+        do = f"start a worker, or look for a misspelt name: {fleet.command('worker APP -q', name)}"
+        report.findings.append(Finding(WARNING, "no-queue", name, why, do))
+    return None
+
+
+async def _unserved(fleet: Fleet, before: QueueInfo, after: QueueInfo, report: Report) -> None:
+    if before.workers or after.workers or not (before.waiting and after.waiting):
+        return
+    do = f"start a worker: {fleet.command('worker APP -q', after.name)}"
+    what = f"{after.waiting} wait, and the queue has no consumer"
+    report.findings.append(Finding(PROBLEM, "unserved", after.name, what, do))
+    # Nobody is kept from them by looking at them.
+    bodies = await fleet.broker.pending(after.name, 0, _SAMPLE)
+    reserved = fleet.broker.reserved_names() - {after.name}
+    report.findings += judge_messages(
+        fleet, after.name, bodies, lambda name: name in reserved or names.is_reserved_key(name), {after.name}
+    )
+
+
+async def _dead_text(fleet: Fleet, info: QueueInfo) -> str:
+    try:
+        letters = await fleet.broker.dead(info.name, 0, _DEAD_SAMPLE)
+    except NotImplementedError as error:
+        return f"{info.dead} dead letters ({error})"
+    return f"{info.dead} dead letters, the first: {'; '.join(reason or 'no reason' for _, reason in letters)}"
+
+
+async def _copies(fleet: Fleet, broker: AMQPBroker, report: Report) -> None:
+    """Go declares a queue named like the binding key whenever it publishes to the default; nobody consumes it."""
+    key = broker.settings.binding_key
+    if key in report.queues or key == fleet.config.default_queue:
+        return
+    infos = await broker.queues([key])
+    if infos and not infos[0].workers and (infos[0].waiting or 0) >= _COPIES:
+        what = f"{infos[0].waiting} copies of tasks lie here: Go's senders make this queue, and nobody consumes it"
+        purge = fleet.command("queue purge", key)
+        do = f"set amqp.binding_key to the name of the default queue on every side; then {purge}"
+        report.findings.append(Finding(WARNING, "copies", key, what, do))
