@@ -11,7 +11,7 @@ from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet
 from gomachinery_py.doctor.messages import judge_messages
 from gomachinery_py.doctor.redis_look import DelayedLook, QueueLook, RedisLook
-from gomachinery_py.doctor.redis_stream import Circling, Heard
+from gomachinery_py.doctor.redis_stream import Circling, Listener
 from gomachinery_py.errors import WireError
 from gomachinery_py.incoming import brief
 from gomachinery_py.wire import decode_signature, names
@@ -20,6 +20,7 @@ __all__ = ["judge_redis", "time_text"]
 
 # So often a task has to come back before it counts, where sending it again would be seen.
 _CERTAIN: Final = 2
+_CERTAIN_WITHOUT_STATES: Final = 5
 # Go's own lock of chords lives 8 s.
 _LONGEST_LOCK_MS: Final = 60_000
 _LEASES: Final = 2
@@ -56,19 +57,21 @@ def time_text(seconds: float) -> str:
 # -- queues --
 
 
-def _circling(fleet: Fleet, queue: QueueLook, heard: Heard | None) -> list[Finding]:
+def _circling(fleet: Fleet, queue: QueueLook, heard: Listener | None) -> list[Finding]:
     if heard is None:
         return []
     # Where states are kept elsewhere, one that is sent again every second looks the same.
-    least = _CERTAIN if fleet.broker.sees_states else math.ceil(2 * fleet.watch) + 5
-    found = [each for each in heard.circling.values() if each.queue == queue.name and each.times >= least]
+    least = _CERTAIN if fleet.broker.sees_states else math.ceil(2 * fleet.watch) + _CERTAIN_WITHOUT_STATES
+    found = [
+        each for each in heard.circling.values() if each.queue == queue.name and (each.times >= least or each.is_old)
+    ]
     return [_circles(fleet, each, heard.served[each.name]) for each in found]
 
 
 def _circles(fleet: Fleet, circling: Circling, served: int) -> Finding:
     queue, name = circling.queue, brief(circling.name)
     those = f"{', '.join(map(brief, circling.uuids))}"
-    what = f"{name!r} is popped and pushed back, {circling.times} times in {fleet.watch:g} s ({those})"
+    what = f"{name!r} is popped and pushed back, {circling.times} times while it was watched ({those})"
     if served:
         return Finding(
             WARNING,
@@ -87,7 +90,7 @@ def _circles(fleet: Fleet, circling: Circling, served: int) -> Finding:
     )
 
 
-def _unserved(fleet: Fleet, queue: QueueLook, heard: Heard | None) -> list[Finding]:
+def _unserved(fleet: Fleet, queue: QueueLook, heard: Listener | None) -> list[Finding]:
     still = queue.head is not None and queue.head == queue.head_after
     alive = any(0 <= age <= fleet.broker.lease for age in queue.workers.values())
     if not still or alive or (heard is not None and heard.pops[queue.name]):
@@ -119,7 +122,7 @@ def _wrong_type(key: str, kind: str, wanted: str) -> list[Finding]:
             "wrong-type",
             key,
             f"the key holds a {kind} where Machinery needs a {wanted}: was a task sent whose UUID is this name?",
-            f"look at it, then take it out of the way: redis-cli RENAME {shlex.quote(key)} {shlex.quote(key + '.found')}",
+            f"look at it, then take it out of the way: redis-cli {shlex.join(['RENAME', key, key + '.found'])}",
         )
     ]
 

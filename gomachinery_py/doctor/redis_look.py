@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.doctor.findings import Fleet
-from gomachinery_py.doctor.redis_stream import Heard, digest, hear
-from gomachinery_py.effects import Command, sleep
+from gomachinery_py.doctor.redis_stream import Listener, digest
+from gomachinery_py.effects import Command, Port, sleep
 from gomachinery_py.errors import MachineryError, ServiceError, WireError
 from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.redis_scripts import unmarked
 from gomachinery_py.wire import decode_signature, names
-from gomachinery_py.wire.model import Signature, TaskState
+from gomachinery_py.wire.model import PENDING, Signature, TaskState
 
 __all__ = ["DelayedLook", "QueueLook", "RedisLook", "look_at_redis"]
 
@@ -32,8 +32,12 @@ _TAIL: Final = 8
 _MOST_QUEUES: Final = 100
 _STATES: Final = 8
 _DEAD_SHOWN: Final = 3
-_LINES: Final = 40_000
-_LINE_BYTES: Final = 64 << 20
+_LINES_A_SECOND: Final = 20_000
+_LEAST_LINES: Final = 40_000
+_LINES_AT_ONCE: Final = 5_000
+_BYTES_AT_ONCE: Final = 32 << 20
+# No sender takes so many seconds between a task's first state and its push.
+_LONG_AGO: Final = 30.0
 _UNKNOWN: Final = -1.0
 
 
@@ -94,7 +98,7 @@ class RedisLook:
     delayed: DelayedLook
     #: Milliseconds that the lock of chords lives on; -1 for ever, None when there is none.
     chord_lock: int | None
-    heard: Heard | None
+    heard: Listener | None
     limits: list[str]
 
 
@@ -111,11 +115,11 @@ async def look_at_redis(fleet: Fleet, broker: RedisBroker) -> RedisLook:
     delayed = await _delayed(fleet, broker.delayed_key, now)
     lock = await _value(fleet.backend.port, ("PTTL", names.TRIGGER_CHORD_MUTEX))
     heard = None
-    left = max(0.0, fleet.watch - (fleet.clock.monotonic() - begun))
     if listening is not None:
-        lines = await listening.execute(("HEARD", {"seconds": left, "lines": _LINES, "bytes": _LINE_BYTES}))
         db = getattr(getattr(fleet.broker.port, "target", None), "db", 0)
-        heard = hear(lines, db, [look.name for look in queues], broker.delayed_key, seen)
+        heard = Listener(db, [look.name for look in queues], broker.delayed_key, seen)
+        await _hear(fleet, listening, heard, begun + fleet.watch)
+        await _find_old(fleet, heard, now)
     left = fleet.watch - (fleet.clock.monotonic() - begun)
     if left > 0:
         await sleep(left)
@@ -163,6 +167,29 @@ async def _listen(fleet: Fleet, limits: list[str]) -> Any:
         limits.append(f"tasks that circle were not looked for, since the server refuses MONITOR ({error})")
         return None
     return fleet.monitor
+
+
+async def _hear(fleet: Fleet, monitor: Port, heard: Listener, until: float) -> None:
+    """Listen until then, or until enough was heard: what a server says to one client costs it something."""
+    lines_left = max(_LEAST_LINES, int(_LINES_A_SECOND * fleet.watch))
+    while lines_left > 0:
+        left = max(0.0, until - fleet.clock.monotonic())
+        limits = {"seconds": left, "lines": min(_LINES_AT_ONCE, lines_left), "bytes": _BYTES_AT_ONCE}
+        lines = await monitor.execute(("HEARD", limits))
+        heard.feed(lines)
+        lines_left -= len(lines)
+        if not lines or left == 0.0:
+            break
+    await monitor.execute(("QUIT",))
+
+
+async def _find_old(fleet: Fleet, heard: Listener, now: float) -> None:
+    """One push is enough of a task that was sent long before anybody listened, and is not begun."""
+    for uuid, (queue, name) in heard.unannounced.items():
+        state = await _state(fleet, uuid)
+        waits = state is not None and state.state == PENDING and state.created_at.year > 1
+        if state is not None and waits and unix_ns(state.created_at) / 1e9 < now - _LONG_AGO:
+            heard.came_back(queue, name, uuid, is_old=True)
 
 
 # -- queues --

@@ -18,7 +18,7 @@ from typing import Final
 from gomachinery_py.errors import WireError
 from gomachinery_py.wire import decode_signature
 
-__all__ = ["Circling", "Heard", "digest", "hear", "unescaped"]
+__all__ = ["Circling", "Listener", "digest", "unescaped"]
 
 _TEXT: Final = rb'"((?:[^"\\]|\\.)*+)"'
 _LINE: Final = re.compile(
@@ -32,6 +32,7 @@ _SERVED: Final = re.compile(rb'\\"TaskName\\":\\"(.*?)\\",\\"State\\":\\"(?!PEND
 _MOVES: Final = frozenset({b"ZRANGEBYSCORE", b"ZREVRANGEBYSCORE", b"ZREM"})
 _RELEVANT: Final = _POPS | _MOVES | {b"RPUSH", b"SET", b"ECHO"}
 _SHOWN_UUIDS: Final = 3
+_MOST_UNANNOUNCED: Final = 50
 
 
 @dataclass(slots=True)
@@ -42,19 +43,8 @@ class Circling:
     name: str
     times: int = 0
     uuids: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Heard:
-    """What was in the stream."""
-
-    #: Pops, and attempts to pop, of each queue.
-    pops: Counter[str] = field(default_factory=Counter)
-    circling: dict[tuple[str, str], Circling] = field(default_factory=dict)
-    #: States after PENDING that were stored of tasks of a name.
-    served: Counter[str] = field(default_factory=Counter)
-    #: Somebody looked for delayed tasks that are due: a worker lives, of whatever queue.
-    moves: bool = False
+    #: One of them was sent long before anybody listened.
+    is_old: bool = False
 
 
 def digest(body: bytes) -> bytes:
@@ -75,66 +65,84 @@ def _meant(match: re.Match[bytes]) -> bytes:
     return bytes([int(code[1:], 16)]) if len(code) == 3 else _NAMED.get(code, code)
 
 
-def hear(
-    lines: Iterable[bytes],
-    db: int,
-    queues: Iterable[str],
-    delayed_key: str,
-    seen: Mapping[bytes, tuple[str, Iterable[bytes]]],
-) -> Heard:
-    """Read a stream; of other databases only the states that are stored there matter.
+class Listener:
+    """What is told of some queues; ``feed`` it with lines in their order.
 
     Args:
-        lines: in their order.
-        db: the number of the broker's database.
+        db: the number of the broker's database; of other ones only the states that are stored there matter.
         queues: the queues that matter.
         delayed_key: where tasks wait for their time.
         seen: by the text of an ``ECHO`` in the stream: a queue, and digests of bodies that it held just then.
     """
-    heard = Heard()
-    number, delayed = str(db).encode(), delayed_key.encode()
-    names = {queue.encode(): queue for queue in queues}
-    waiting: dict[str, set[bytes]] = {queue: set() for queue in names.values()}
-    touched: set[bytes] = set()
-    for line in lines:
-        match = _LINE.match(line)
-        if match is None or match[3] is None or (command := match[2].upper()) not in _RELEVANT:
-            continue
-        key = unescaped(match[3])
-        if command == b"SET":
-            touched.add(key)
-            if told := _SERVED.search(match[4] or b""):
-                heard.served[unescaped(told[1]).decode("utf-8", "replace")] += 1
-        elif match[1] != number:
-            continue
-        elif command == b"ECHO" and key in seen:
-            queue, digests = seen[key]
-            waiting[queue].update(digests)
-        elif command in _MOVES:
-            heard.moves = heard.moves or key == delayed
-        elif key in names:
-            if command != b"RPUSH":
-                heard.pops[names[key]] += 1
-            elif match[4] is not None:
-                _pushed(heard, names[key], unescaped(match[4]), waiting[names[key]], touched)
-    return heard
 
+    def __init__(
+        self, db: int, queues: Iterable[str], delayed_key: str, seen: Mapping[bytes, tuple[str, Iterable[bytes]]]
+    ) -> None:
+        #: Pops, and attempts to pop, of each queue.
+        self.pops: Counter[str] = Counter()
+        #: Pushed back, by queue and name.
+        self.circling: dict[tuple[str, str], Circling] = {}
+        #: States after PENDING that were stored of tasks of a name.
+        self.served: Counter[str] = Counter()
+        #: Somebody looked for delayed tasks that are due: a worker lives, of whatever queue.
+        self.moves = False
+        #: Pushed once, by nobody who stored a state before, by UUID: a queue and a name. Who was sent long ago circles.
+        self.unannounced: dict[str, tuple[str, str]] = {}
+        self._number = str(db).encode()
+        self._delayed = delayed_key.encode()
+        self._names = {queue.encode(): queue for queue in queues}
+        self._waiting: dict[str, set[bytes]] = {queue: set() for queue in self._names.values()}
+        self._seen = seen
+        self._touched: set[bytes] = set()
 
-def _pushed(heard: Heard, queue: str, body: bytes, waiting: set[bytes], touched: set[bytes]) -> None:
-    name = digest(body)
-    if name not in waiting:
-        waiting.add(name)
-        return
-    try:
-        signature = decode_signature(body)
-    except WireError:
-        return
-    uuid = signature.uuid.encode()
-    if uuid in touched:
-        # Sent again under its old UUID, as periodic tasks are, or tried again.
-        touched.discard(uuid)
-        return
-    circling = heard.circling.setdefault((queue, signature.name), Circling(queue, signature.name))
-    circling.times += 1
-    if signature.uuid not in circling.uuids and len(circling.uuids) < _SHOWN_UUIDS:
-        circling.uuids.append(signature.uuid)
+    def feed(self, lines: Iterable[bytes]) -> None:
+        """More of the stream."""
+        for line in lines:
+            match = _LINE.match(line)
+            if match is None or match[3] is None or (command := match[2].upper()) not in _RELEVANT:
+                continue
+            key = unescaped(match[3])
+            if command == b"SET":
+                self._touched.add(key)
+                if told := _SERVED.search(match[4] or b""):
+                    self.served[unescaped(told[1]).decode("utf-8", "replace")] += 1
+            elif match[1] != self._number:
+                continue
+            elif command == b"ECHO" and key in self._seen:
+                queue, digests = self._seen[key]
+                self._waiting[queue].update(digests)
+            elif command in _MOVES:
+                self.moves = self.moves or key == self._delayed
+            elif key in self._names:
+                if command != b"RPUSH":
+                    self.pops[self._names[key]] += 1
+                elif match[4] is not None:
+                    self._pushed(self._names[key], unescaped(match[4]))
+
+    def _pushed(self, queue: str, body: bytes) -> None:
+        mark = digest(body)
+        is_new = mark not in self._waiting[queue]
+        self._waiting[queue].add(mark)
+        if is_new and len(self.unannounced) >= _MOST_UNANNOUNCED:
+            return
+        try:
+            signature = decode_signature(body)
+        except WireError:
+            return
+        uuid = signature.uuid.encode()
+        if uuid in self._touched:
+            # Sent for the first time, sent again under its old UUID as periodic tasks are, or tried again.
+            if not is_new:
+                self._touched.discard(uuid)
+        elif not is_new:
+            self.came_back(queue, signature.name, signature.uuid)
+        elif signature.eta is None and not signature.group_uuid:
+            self.unannounced[signature.uuid] = (queue, signature.name)
+
+    def came_back(self, queue: str, name: str, uuid: str, *, is_old: bool = False) -> None:
+        """A task was pushed that was sent before."""
+        circling = self.circling.setdefault((queue, name), Circling(queue, name))
+        circling.times += 1
+        circling.is_old = circling.is_old or is_old
+        if uuid not in circling.uuids and len(circling.uuids) < _SHOWN_UUIDS:
+            circling.uuids.append(uuid)

@@ -1,8 +1,8 @@
 """What one Redis server is told by all its clients, for a bounded while: ``MONITOR``.
 
-Two commands. ``("MONITOR",)`` begins, and is answered when it has begun. ``("HEARD", limits)`` is answered with the
-lines since then, as the server wrote them, and ends it; ``limits`` are ``seconds`` from now on, ``lines`` and
-``bytes``, whichever comes first. Between the two the server keeps what is not read yet.
+``("MONITOR",)`` begins, and is answered when it has begun. ``("HEARD", limits)`` is answered with the next lines, as
+the server wrote them; ``limits`` are ``seconds`` from now on, ``lines`` and ``bytes``, whichever comes first.
+``("QUIT",)`` ends it. Meanwhile the server keeps what is not read yet.
 """
 
 from __future__ import annotations
@@ -36,9 +36,13 @@ class RedisMonitorPort(Port):
         replies: list[Any] = []
         try:
             for name, *fields in request.commands:
+                if name == "HEARD":
+                    replies.append(self._heard(*fields))
+                    continue
+                self.close()
                 if name == "MONITOR":
                     self._begin()
-                replies.append(None if name == "MONITOR" else self._heard(*fields))
+                replies.append(None)
         except ResponseError as error:
             self.close()
             return ServiceError(f"Redis: {error}")
@@ -48,7 +52,6 @@ class RedisMonitorPort(Port):
         return replies
 
     def _begin(self) -> None:
-        self.close()
         self._connection = self._port.connection()
         self._connection.connect()
         self._connection.send_command("MONITOR", check_health=False)
@@ -61,13 +64,11 @@ class RedisMonitorPort(Port):
         size = 0
         deadline = time.monotonic() + limits["seconds"]
         while len(heard) < limits["lines"] and size < limits["bytes"]:
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._connection.can_read(timeout=left):
+            if not self._connection.can_read(timeout=max(0.0, deadline - time.monotonic())):
                 break
             line = self._connection.read_response(disable_decoding=True)
             heard.append(line)
             size += len(line)
-        self.close()
         return heard
 
     def close(self) -> None:
