@@ -120,6 +120,7 @@ async def look_at_redis(fleet: Fleet, broker: RedisBroker) -> RedisLook:
         heard = Listener(db, [look.name for look in queues], broker.delayed_key, seen)
         await _hear(fleet, listening, heard, begun + fleet.watch)
         await _find_old(fleet, heard, now)
+        limits += _not_turned(queues, heard)
     left = fleet.watch - (fleet.clock.monotonic() - begun)
     if left > 0:
         await sleep(left)
@@ -181,6 +182,16 @@ async def _hear(fleet: Fleet, monitor: Port, heard: Listener, until: float) -> N
         if not lines or left == 0.0:
             break
     await monitor.execute(("QUIT",))
+
+
+def _not_turned(queues: Sequence[QueueLook], heard: Listener) -> list[str]:
+    """A task that circles is seen when it is popped, and behind many others that takes its time."""
+    return [
+        f"of the {look.length} tasks in {look.name!r} {heard.pops[look.name]} were popped while it was watched: one "
+        "that circles behind them was not seen; look with a greater --watch"
+        for look in queues
+        if 0 < heard.pops[look.name] < look.length and all(queue != look.name for queue, _ in heard.circling)
+    ]
 
 
 async def _find_old(fleet: Fleet, heard: Listener, now: float) -> None:

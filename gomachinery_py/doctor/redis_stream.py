@@ -22,7 +22,7 @@ __all__ = ["Circling", "Listener", "digest", "unescaped"]
 
 _TEXT: Final = rb'"((?:[^"\\]|\\.)*+)"'
 _LINE: Final = re.compile(
-    rb"[\d.]+ \[(\d+) [^\]]*\] " + _TEXT + rb"(?: " + _TEXT + rb")?(?: " + _TEXT + rb")?", re.DOTALL
+    rb'[\d.]+ \[(\d+) [^"]*\] ' + _TEXT + rb"(?: " + _TEXT + rb")?(?: " + _TEXT + rb")?", re.DOTALL
 )
 _ESCAPE: Final = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _NAMED: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
