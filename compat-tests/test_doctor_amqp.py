@@ -95,11 +95,13 @@ def test_copies_of_go_senders(server: Server, fleet: AMQPFleet, stack: ExitStack
     assert found(server) == {("warning", "copies", "machinery_task")}
 
 
-def test_sides_that_differ(server: Server, tmp_path: Path) -> None:
+def test_sides_that_differ(
+    server: Server, rabbit_server: RabbitServer, redis_server: RedisServer, vhost: str, tmp_path: Path
+) -> None:
     """Exchanges and arguments, of which RabbitMQ accepts one only."""
     server.send_task(Signature("noop", []))
     (tmp_path / "go.yml").write_text(
-        f"broker: {str.__str__(server.config.broker)}\nresult_backend: {str.__str__(server.config.result_backend)}\n"
+        f"broker: {rabbit_server.url(vhost)}\nresult_backend: {redis_server.url()}\n"
         "amqp:\n  exchange: other\n  binding_key: theirs\n"
     )
     sides = [Side("ours", server.config), Side("go", Config.from_yaml(tmp_path / "go.yml"))]

@@ -14,7 +14,7 @@ from gomachinery_py.cli.output import print_json
 from gomachinery_py.cli.settings import Settings, connection_options, load_app, log_options
 from gomachinery_py.cli.text import printable
 from gomachinery_py.config import Config
-from gomachinery_py.doctor import Finding, Fleet, Report, Side, examine
+from gomachinery_py.doctor import PROBLEM, Finding, Fleet, Report, Side, counted, examine
 from gomachinery_py.effects import run
 from gomachinery_py.registry import open_monitor
 from gomachinery_py.secret import SecretURL
@@ -132,20 +132,16 @@ def _print(report: Report) -> None:
         click.echo(_line(finding))
     for limit in report.limits:
         click.echo(f"note     {printable(limit)}")
-    number = _counted(len(report.queues), "queue")
-    problems = sum(finding.severity == "problem" for finding in report.findings)
+    number = counted(len(report.queues), "queue")
+    problems = sum(finding.severity == PROBLEM for finding in report.findings)
     if not report.findings:
         click.echo(f"healthy: {number}, nothing found")
     else:
         warnings = len(report.findings) - problems
-        click.echo(f"{_counted(problems, 'problem')}, {_counted(warnings, 'warning')} in {number}")
+        click.echo(f"{counted(problems, 'problem')}, {counted(warnings, 'warning')} in {number}")
 
 
 def _line(finding: Finding) -> str:
     parts: Sequence[str] = (finding.where, finding.what, finding.do)
     where, what, do = map(printable, parts)
     return f"{finding.severity:<8} {finding.code} {where}: {what}. do: {do}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")

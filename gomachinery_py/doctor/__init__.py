@@ -4,6 +4,6 @@
 """
 
 from gomachinery_py.doctor.examine import examine
-from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet, Report, Side
+from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet, Report, Side, counted
 
-__all__ = ["PROBLEM", "WARNING", "Finding", "Fleet", "Report", "Side", "examine"]
+__all__ = ["PROBLEM", "WARNING", "Finding", "Fleet", "Report", "Side", "counted", "examine"]

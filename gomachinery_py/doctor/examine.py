@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gomachinery_py.brokers.redis import RedisBroker
-from gomachinery_py.doctor.counted import examine_counted
+from gomachinery_py.doctor.counts import examine_counts
 from gomachinery_py.doctor.findings import PROBLEM, Fleet, Report
 from gomachinery_py.doctor.redis_findings import judge_redis
 from gomachinery_py.doctor.redis_look import look_at_redis
@@ -25,6 +25,6 @@ async def examine(fleet: Fleet) -> Report:
         report.findings += judge_clocks(fleet, look)
         report.findings += judge_redis(fleet, fleet.broker, look)
     else:
-        await examine_counted(fleet, report)
+        await examine_counts(fleet, report)
     report.findings.sort(key=lambda finding: finding.severity != PROBLEM)
     return report

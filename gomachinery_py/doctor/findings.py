@@ -12,7 +12,7 @@ from gomachinery_py.brokers.base import Broker
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Port
 
-__all__ = ["PROBLEM", "WARNING", "Finding", "Fleet", "Report", "Side"]
+__all__ = ["PROBLEM", "WARNING", "Finding", "Fleet", "Report", "Side", "counted", "dead_letters", "time_text"]
 
 PROBLEM: Final = "problem"
 """Tasks are lost, stuck or run twice, or will be."""
@@ -97,3 +97,22 @@ class Report:
     def healthy(self) -> bool:
         """No problem; there may be warnings."""
         return all(finding.severity != PROBLEM for finding in self.findings)
+
+
+def counted(number: int, what: str) -> str:
+    """How many, with an s where there is not one."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def time_text(seconds: float) -> str:
+    """A length of time for people."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def dead_letters(fleet: Fleet, queue: str, what: str) -> Finding:
+    """Messages that could not run."""
+    see, again = fleet.command("queue dead", queue), fleet.command("queue requeue", queue)
+    return Finding(PROBLEM, "dead-letters", queue, what, f"see why: {see}; when that is mended: {again}")

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Final
 
 from gomachinery_py.brokers.redis import RedisBroker
-from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet
+from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet, counted, dead_letters, time_text
 from gomachinery_py.doctor.messages import judge_messages
 from gomachinery_py.doctor.redis_look import DelayedLook, QueueLook, RedisLook
 from gomachinery_py.doctor.redis_stream import Circling, Listener
@@ -16,7 +16,7 @@ from gomachinery_py.errors import WireError
 from gomachinery_py.incoming import brief
 from gomachinery_py.wire import decode_signature, names
 
-__all__ = ["judge_redis", "time_text"]
+__all__ = ["judge_redis"]
 
 # So often a task has to come back before it counts, where sending it again would be seen.
 _CERTAIN: Final = 2
@@ -44,14 +44,6 @@ def judge_redis(fleet: Fleet, broker: RedisBroker, look: RedisLook) -> list[Find
         findings += _dead(fleet, queue)
         findings += _held(fleet, queue)
     return findings + _delayed(look.delayed)
-
-
-def time_text(seconds: float) -> str:
-    """A length of time for people."""
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 # -- queues --
@@ -132,16 +124,8 @@ def _dead(fleet: Fleet, queue: QueueLook) -> list[Finding]:
         return []
     frequent = "; ".join(f"{brief(reason)} ({count})" for reason, count in Counter(queue.reasons).most_common(3))
     uuids = ", ".join(map(brief, queue.dead_uuids))
-    what = f"{queue.dead} dead letters: {frequent or 'no reasons are kept'}" + (
-        f"; the first: {uuids}" if uuids else ""
-    )
-    return [dead_letters(fleet, queue.name, what)]
-
-
-def dead_letters(fleet: Fleet, queue: str, what: str) -> Finding:
-    """Messages that could not run."""
-    see, again = fleet.command("queue dead", queue), fleet.command("queue requeue", queue)
-    return Finding(PROBLEM, "dead-letters", queue, what, f"see why: {see}; when that is mended: {again}")
+    what = f"{counted(queue.dead, 'dead letter')}: {frequent or 'no reasons are kept'}"
+    return [dead_letters(fleet, queue.name, f"{what}; the first: {uuids}" if uuids else what)]
 
 
 def _held(fleet: Fleet, queue: QueueLook) -> list[Finding]:
@@ -154,12 +138,13 @@ def _held(fleet: Fleet, queue: QueueLook) -> list[Finding]:
     }
     if not gone:
         return []
+    number = counted(sum(gone.values()), "task")
     return [
         Finding(
             PROBLEM,
             "held",
             queue.name,
-            f"{sum(gone.values())} tasks are held by Python workers that are gone: {', '.join(map(brief, gone))}",
+            f"{number} held by Python workers that are gone: {', '.join(map(brief, gone))}",
             f"start any Python worker of the queue, it gives them back: {fleet.command('worker APP -q', queue.name)}",
         )
     ]
@@ -171,13 +156,13 @@ def _held(fleet: Fleet, queue: QueueLook) -> list[Finding]:
 def _delayed(delayed: DelayedLook) -> list[Finding]:
     findings = _wrong_type(delayed.key, delayed.kind, "zset")
     if delayed.overdue and delayed.overdue_after >= delayed.overdue:
-        what = (
-            f"{delayed.overdue} delayed tasks are overdue, the first by {time_text(delayed.late)}, and none was moved"
-        )
+        late = f"the first by {time_text(delayed.late)}, and none was moved"
+        what = f"{counted(delayed.overdue, 'delayed task')} overdue, {late}"
         do = "start a worker that has this delayed_tasks_key and this server: nobody brings its tasks to their queues"
         findings.append(Finding(PROBLEM, "overdue", delayed.key, what, do))
     if delayed.never:
-        what = f"{delayed.never} delayed tasks never run: a score below 0 is an ETA after 2262, when Go's clock ends"
+        why = "a score below 0 is an ETA after 2262, when Go's clock ends"
+        what = f"{counted(delayed.never, 'delayed task')} will never run: {why}"
         first = brief((delayed.never_first or b"").decode("utf-8", "replace"), 60)
         remove = f"redis-cli ZREMRANGEBYSCORE {shlex.quote(delayed.key)} -inf '(0'"
         do = f"send them again with a real ETA, then: {remove} (the first is {first})"
@@ -185,7 +170,8 @@ def _delayed(delayed: DelayedLook) -> list[Finding]:
     bad = [(member, text) for member in delayed.sample if (text := _undecodable(member))]
     if bad:
         member, text = bad[0]
-        what = f"{len(bad)} delayed members cannot be decoded: Go publishes them as empty tasks, over and over ({text})"
+        why = f"Go publishes such a one as an empty task, over and over ({text})"
+        what = f"{counted(len(bad), 'delayed member')} that cannot be decoded: {why}"
         shown = brief(member.decode("utf-8", "replace"), 60)
         do = f"take them out before they are due, with ZREM; a Python worker buries them then (first: {shown})"
         findings.append(Finding(PROBLEM, "undecodable", delayed.key, what, do))

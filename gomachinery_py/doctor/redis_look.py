@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.doctor.findings import Fleet
@@ -39,6 +39,9 @@ _BYTES_AT_ONCE: Final = 32 << 20
 # No sender takes so many seconds between a task's first state and its push.
 _LONG_AGO: Final = 30.0
 _UNKNOWN: Final = -1.0
+
+_Marks: TypeAlias = dict[bytes, tuple[str, list[bytes]]]
+"""By what was said to the server right after reading: which queue it was, and digests of what it held."""
 
 
 @dataclass(slots=True)
@@ -110,8 +113,9 @@ async def look_at_redis(fleet: Fleet, broker: RedisBroker) -> RedisLook:
     found = await _found(fleet, limits)
     listening = await _listen(fleet, limits)
     begun = fleet.clock.monotonic()
-    seen: dict[bytes, tuple[str, list[bytes]]] = {}
-    queues = [look for name, named in found.items() if (look := await _queue(fleet, name, named, now, seen, limits))]
+    seen: _Marks = {}
+    marks = seen if listening is not None else None
+    queues = [look for name, named in found.items() if (look := await _queue(fleet, name, named, now, marks, limits))]
     delayed = await _delayed(fleet, broker.delayed_key, now)
     lock = await _value(fleet.backend.port, ("PTTL", names.TRIGGER_CHORD_MUTEX))
     heard = None
@@ -231,7 +235,7 @@ async def _found(fleet: Fleet, limits: list[str]) -> dict[str, bool]:
 
 
 async def _queue(
-    fleet: Fleet, name: str, named: bool, now: float, seen: dict[bytes, tuple[str, list[bytes]]], limits: list[str]
+    fleet: Fleet, name: str, named: bool, now: float, marks: _Marks | None, limits: list[str]
 ) -> QueueLook | None:
     """None for a list that holds something else than tasks."""
     port = fleet.broker.port
@@ -240,7 +244,7 @@ async def _queue(
     look.kind = kind.decode() if isinstance(kind, bytes) else str(kind)
     if look.kind == "list":
         look.length = length
-        await _read_sample(fleet, look, seen)
+        await _read_sample(fleet, look, marks)
         look.first = _decoded(look.head)
         if not named and not (look.first and look.first.name and look.first.uuid):
             return None
@@ -252,15 +256,17 @@ async def _queue(
     return look
 
 
-async def _read_sample(fleet: Fleet, look: QueueLook, seen: dict[bytes, tuple[str, list[bytes]]]) -> None:
-    """Pages from the head on, each with a mark behind it that tells in the stream when it was read."""
+async def _read_sample(fleet: Fleet, look: QueueLook, marks: _Marks | None) -> None:
+    """Pages from the head on, each with a mark behind it that tells a listener when it was read."""
     start, count, size = 0, _FIRST_PAGE, 0
     while start < _SAMPLE and size < _SAMPLE_BYTES:
-        mark = f"gomachinery-doctor-{fleet.clock.unix_ns()}-{len(seen)}".encode()
-        page, _ = await fleet.broker.port.execute_many(
-            [("LRANGE", look.name, start, start + count - 1), ("ECHO", mark)]
-        )
-        seen[mark] = (look.name, [digest(body) for body in page])
+        read: Command = ("LRANGE", look.name, start, start + count - 1)
+        if marks is None:
+            page = await fleet.broker.port.execute(read)
+        else:
+            mark = f"gomachinery-doctor-{fleet.clock.unix_ns()}-{len(marks)}".encode()
+            page, _ = await fleet.broker.port.execute_many([read, ("ECHO", mark)])
+            marks[mark] = (look.name, [digest(body) for body in page])
         look.sample += page
         size += sum(map(len, page))
         if len(page) < count:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet
-from gomachinery_py.doctor.redis_findings import time_text
+from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet, time_text
 from gomachinery_py.doctor.redis_look import QueueLook, RedisLook
 from gomachinery_py.incoming import brief
 

@@ -6,29 +6,33 @@ from typing import Final
 
 from gomachinery_py.brokers.amqp import AMQPBroker
 from gomachinery_py.brokers.base import QueueInfo
-from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet, Report
+from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet, Report, counted, dead_letters
 from gomachinery_py.doctor.messages import judge_messages
-from gomachinery_py.doctor.redis_findings import dead_letters
 from gomachinery_py.effects import sleep
 from gomachinery_py.errors import ServiceError
+from gomachinery_py.incoming import brief
 from gomachinery_py.wire import names
 
-__all__ = ["examine_counted"]
+__all__ = ["examine_counts"]
 
+_NOT_TOLD_BY_AMQP: Final = (
+    "RabbitMQ tells a client neither what was given back nor what is delayed: tasks that circle or are overdue were "
+    "not looked for (a queue that redelivers much and acknowledges nothing, in its management plugin, has one)"
+)
+_NOT_TOLD: Final = (
+    "this service tells neither who consumes a queue nor what was given back nor what is delayed: only dead letters "
+    "and missing queues were looked for"
+)
 _COPIES: Final = 1000
 _SAMPLE: Final = 50
 _DEAD_SAMPLE: Final = 3
 
 
-async def examine_counted(fleet: Fleet, report: Report) -> None:
+async def examine_counts(fleet: Fleet, report: Report) -> None:
     """Two looks, ``watch`` seconds apart."""
     wanted = list(fleet.queues) or sorted({fleet.config.default_queue, *fleet.consumed})
     is_amqp = isinstance(fleet.broker, AMQPBroker)
-    if is_amqp:
-        report.limits.append(
-            "RabbitMQ tells a client neither what was given back nor what is delayed: tasks that circle or are overdue "
-            "were not looked for (rabbitmqctl list_queues name messages_unacknowledged)"
-        )
+    report.limits.append(_NOT_TOLD_BY_AMQP if is_amqp else _NOT_TOLD)
     first = {name: await _count(fleet, name, report) for name in wanted}
     await sleep(fleet.watch)
     for name, before in first.items():
@@ -70,9 +74,10 @@ async def _unserved(fleet: Fleet, before: QueueInfo, after: QueueInfo, report: R
     report.findings.append(Finding(PROBLEM, "unserved", after.name, what, do))
     # Nobody is kept from them by looking at them.
     bodies = await fleet.broker.pending(after.name, 0, _SAMPLE)
-    reserved = fleet.broker.reserved_names() - {after.name}
+    queues = fleet.broker.own_queues | {after.name}
+    reserved = fleet.broker.reserved_names() - queues
     report.findings += judge_messages(
-        fleet, after.name, bodies, lambda name: name in reserved or names.is_reserved_key(name), {after.name}
+        fleet, after.name, bodies, lambda name: name in reserved or names.is_reserved_key(name), queues
     )
 
 
@@ -80,8 +85,9 @@ async def _dead_text(fleet: Fleet, info: QueueInfo) -> str:
     try:
         letters = await fleet.broker.dead(info.name, 0, _DEAD_SAMPLE)
     except NotImplementedError as error:
-        return f"{info.dead} dead letters ({error})"
-    return f"{info.dead} dead letters, the first: {'; '.join(reason or 'no reason' for _, reason in letters)}"
+        return f"{counted(info.dead, 'dead letter')} ({error})"
+    reasons = "; ".join(brief(reason) or "no reason" for _, reason in letters)
+    return f"{counted(info.dead, 'dead letter')}, the first: {reasons}"
 
 
 async def _copies(fleet: Fleet, broker: AMQPBroker, report: Report) -> None:
