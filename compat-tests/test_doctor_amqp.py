@@ -16,8 +16,9 @@ from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
 from harness.signatures import signature
 
-from gomachinery_py import Config, Group, Server, Signature
+from gomachinery_py import Arg, Config, Group, Server, Signature
 from gomachinery_py.doctor import Side
+from gomachinery_py.registry import open_management
 
 QUEUE = "machinery_tasks"
 DONE_SECONDS = 120.0
@@ -51,6 +52,42 @@ def test_a_healthy_fleet(server: Server, fleet: AMQPFleet, stack: ExitStack, vho
     looks += [found(server, watch=0.3) for _ in range(LOOKS)]
     results.get(timeout=DONE_SECONDS)
     assert looks == [set()] * len(looks)
+
+
+@pytest.fixture(scope="module", name="managed")
+def rabbit_with_management() -> Iterator[RabbitServer]:
+    """A RabbitMQ with its management plugin, and vhosts for each test."""
+    with short_directory() as directory:
+        server = RabbitServer(directory, vhosts=["v1", "v2", "busy"], management=True)
+        yield server
+        server.stop()
+
+
+@pytest.mark.parametrize(("version", "length"), [("v1", 1), ("v2", 500)])
+def test_a_task_that_circles(managed: RabbitServer, redis_server: RedisServer, version: str, length: int) -> None:
+    """A live Go worker gives back what it does not register, for ever: found at every look once it is counted."""
+    with short_directory() as directory, AMQPFleet(managed, redis_server, directory) as fleet, ExitStack() as stack:
+        server = stack.enter_context(Server(managed.url(version), result_backend=redis_server.url()))
+        management = open_management(managed.management_url, server.config)
+        server.send_group(Group(*(Signature("unknown", []) for _ in range(length))))
+        stack.callback(fleet.start_worker(version, version, only="noop").kill)
+        looked = {("problem", "circling", QUEUE)}
+        wait_until(lambda: found(server, management=management, watch=0.1) == looked, DONE_SECONDS, "the loop")
+        assert [found(server, management=management) for _ in range(LOOKS)] == [looked] * LOOKS
+
+
+def test_a_busy_fleet_gives_nothing_back_for_long(managed: RabbitServer, redis_server: RedisServer) -> None:
+    """Slow tasks before fast ones, on Go and Python workers of one queue."""
+    with short_directory() as directory, AMQPFleet(managed, redis_server, directory) as fleet, ExitStack() as stack:
+        server = stack.enter_context(Server(managed.url("busy"), result_backend=redis_server.url()))
+        management = open_management(managed.management_url, server.config)
+        for kind in ("v1", "v2", "python"):
+            stack.callback(fleet.start_worker(kind, "busy").kill)
+        slow = [Signature("sleep_ms", [Arg("int64", 200)]) for _ in range(200)]
+        results = server.send_group(Group(*(task for pair in zip(slow, _tasks(200), strict=True) for task in pair)))
+        looks = [found(server, management=management) for _ in range(LOOKS)]
+        results.get(timeout=DONE_SECONDS)
+    assert looks == [set()] * LOOKS
 
 
 def test_no_queue_yet(server: Server) -> None:

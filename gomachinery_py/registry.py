@@ -35,7 +35,7 @@ from gomachinery_py.urls import (
     split_brokers,
 )
 
-__all__ = ["Services", "open_monitor", "open_services"]
+__all__ = ["Services", "open_management", "open_monitor", "open_services"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +173,14 @@ def open_monitor(broker: Broker) -> Port | None:
     if not hasattr(broker.port, "connection"):
         return None
     return cast(Port, _load("gomachinery_py.ports.redis_monitor:RedisMonitorPort", _ROWS[RedisURL])(broker.port))
+
+
+def open_management(url: str, config: Config) -> Port:
+    """A port to RabbitMQ's management plugin. Raises ConfigError where the broker is another service."""
+    broker = _several(config.broker, config.multiple_broker_separator, parse_broker)
+    if not isinstance(broker, AMQPURL):
+        raise ConfigError("only RabbitMQ has a management plugin; the broker is another service")
+    return cast(Port, _load("gomachinery_py.ports.rabbitmq_management:open_port", _ROWS[AMQPURL])(url, broker))
 
 
 def _several(setting: str, separator: str, parse: Callable[[str], ServiceURL]) -> ServiceURL:

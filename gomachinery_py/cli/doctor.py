@@ -16,7 +16,7 @@ from gomachinery_py.cli.text import printable
 from gomachinery_py.config import Config
 from gomachinery_py.doctor import PROBLEM, Finding, Fleet, Report, Side, counted, examine
 from gomachinery_py.effects import run
-from gomachinery_py.registry import open_monitor
+from gomachinery_py.registry import open_management, open_monitor
 from gomachinery_py.secret import SecretURL
 
 __all__ = ["doctor"]
@@ -48,6 +48,7 @@ __all__ = ["doctor"]
 @click.option(
     "--monitor/--no-monitor", default=True, show_default=True, help="Use Redis' MONITOR to find tasks that circle."
 )
+@click.option("--management", "management_url", metavar="URL", help="RabbitMQ's management plugin: http://host:15672.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object.")
 @connection_options
 @log_options("error")
@@ -58,6 +59,7 @@ def doctor(
     watch: float,
     patience: float,
     monitor: bool,
+    management_url: str | None,
     as_json: bool,
     settings: Settings,
 ) -> int:
@@ -87,6 +89,7 @@ def doctor(
             patience=patience,
             options=_options(settings),
             monitor=open_monitor(server.broker) if monitor else None,
+            management=open_management(management_url, server.config) if management_url else None,
         )
         report = _examined(fleet)
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
 from gomachinery_py.brokers.amqp import AMQPBroker
 from gomachinery_py.brokers.base import QueueInfo
@@ -11,19 +12,22 @@ from gomachinery_py.doctor.messages import judge_messages
 from gomachinery_py.effects import sleep
 from gomachinery_py.errors import ServiceError
 from gomachinery_py.incoming import brief
+from gomachinery_py.urls import AMQPURL, parse_broker, split_brokers
 from gomachinery_py.wire import names
 
 __all__ = ["examine_counts"]
 
 _NOT_TOLD_BY_AMQP: Final = (
     "RabbitMQ tells a client neither what was given back nor what is delayed: tasks that circle or are overdue were "
-    "not looked for (a queue that redelivers much and acknowledges nothing, in its management plugin, has one)"
+    "not looked for; with its management plugin (--management http://host:15672) the former are"
 )
 _NOT_TOLD: Final = (
     "this service tells neither who consumes a queue nor what was given back nor what is delayed: only dead letters "
     "and missing queues were looked for"
 )
 _COPIES: Final = 1000
+# A second: what workers that stop or are busy give back is far less, for long.
+_GIVEN_BACK: Final = 50.0
 _SAMPLE: Final = 50
 _DEAD_SAMPLE: Final = 3
 
@@ -32,8 +36,12 @@ async def examine_counts(fleet: Fleet, report: Report) -> None:
     """Two looks, ``watch`` seconds apart."""
     wanted = list(fleet.queues) or sorted({fleet.config.default_queue, *fleet.consumed})
     is_amqp = isinstance(fleet.broker, AMQPBroker)
-    report.limits.append(_NOT_TOLD_BY_AMQP if is_amqp else _NOT_TOLD)
+    if not is_amqp:
+        report.limits.append(_NOT_TOLD)
+    elif fleet.management is None:
+        report.limits.append(_NOT_TOLD_BY_AMQP)
     first = {name: await _count(fleet, name, report) for name in wanted}
+    given_back = {name: await _given_back(fleet, name) for name in wanted}
     await sleep(fleet.watch)
     for name, before in first.items():
         after = await _count(fleet, name, report) if before is not None else None
@@ -42,6 +50,7 @@ async def examine_counts(fleet: Fleet, report: Report) -> None:
         report.queues.append(name)
         if is_amqp:
             await _unserved(fleet, before, after, report)
+            report.findings += _circling(name, min(given_back[name], await _given_back(fleet, name)))
         if after.dead:
             report.findings.append(dead_letters(fleet, name, await _dead_text(fleet, after)))
     if isinstance(fleet.broker, AMQPBroker):
@@ -79,6 +88,30 @@ async def _unserved(fleet: Fleet, before: QueueInfo, after: QueueInfo, report: R
     report.findings += judge_messages(
         fleet, after.name, bodies, lambda name: name in reserved or names.is_reserved_key(name), queues
     )
+
+
+async def _given_back(fleet: Fleet, queue: str) -> float:
+    """Messages a second that were delivered again, as RabbitMQ counted lately."""
+    if fleet.management is None or not isinstance(fleet.broker, AMQPBroker):
+        return 0.0
+    vhost = _vhost(fleet)
+    told = await fleet.management.execute(("GET", f"/queues/{quote(vhost, safe='')}/{quote(queue, safe='')}"))
+    rates = ((told or {}).get("message_stats") or {}).get("redeliver_details") or {}
+    return float(rates.get("rate") or 0.0)
+
+
+def _vhost(fleet: Fleet) -> str:
+    url = parse_broker(split_brokers(fleet.config.broker, fleet.config.multiple_broker_separator)[0])
+    assert isinstance(url, AMQPURL)
+    return url.vhost
+
+
+def _circling(queue: str, rate: float) -> list[Finding]:
+    if rate < _GIVEN_BACK:
+        return []
+    what = f"{rate:.0f} messages a second are given back and delivered again: some task here is registered by no worker"
+    do = "see in the workers' logs which it is; register it, or send it to a queue of its own"
+    return [Finding(PROBLEM, "circling", queue, what, do)]
 
 
 async def _dead_text(fleet: Fleet, info: QueueInfo) -> str:

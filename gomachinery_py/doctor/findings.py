@@ -62,7 +62,8 @@ class Fleet:
         watch: seconds to look at what moves.
         patience: seconds that a task may wait without anybody taking one, or be overdue.
         options: command-line options that reach this fleet, for the commands in ``Finding.do``.
-        monitor: hears what all clients tell the broker's server, where that can be had.
+        monitor: hears what all clients tell the broker's server (Redis), where that can be had.
+        management: RabbitMQ's management plugin, where that can be had.
     """
 
     broker: Broker
@@ -77,6 +78,7 @@ class Fleet:
     patience: float = 120.0
     options: str = ""
     monitor: Port | None = None
+    management: Port | None = None
 
     def command(self, verb: str, *arguments: str) -> str:
         """A command of ours as it is to be typed."""

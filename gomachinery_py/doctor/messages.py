@@ -33,7 +33,7 @@ def judge_messages(
         try:
             signature = decode_signature(body)
         except WireError as error:
-            _count(kinds, "undecodable", f"{brief(body.decode('utf-8', 'replace'), 60)!r}: {error}")
+            _count(kinds, "undecodable", f"{brief(body.decode('utf-8', 'replace'), 60)}: {error}")
             continue
         reason = reject_reason(signature, body, is_reserved, queues)
         if reason is not None:

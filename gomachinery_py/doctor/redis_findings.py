@@ -92,7 +92,7 @@ def _unserved(fleet: Fleet, queue: QueueLook, heard: Listener | None) -> list[Fi
         return []
     if queue.waits is not None and queue.waits < fleet.patience:
         return []
-    since = f" {time_text(queue.waits)}" if queue.waits is not None else ", nobody knows how long"
+    since = f" {time_text(queue.waits)}" if queue.waits is not None else " for an unknown time"
     return [
         Finding(
             PROBLEM,
@@ -113,7 +113,7 @@ def _wrong_type(key: str, kind: str, wanted: str) -> list[Finding]:
             PROBLEM,
             "wrong-type",
             key,
-            f"the key holds a {kind} where Machinery needs a {wanted}: was a task sent whose UUID is this name?",
+            f"the key holds a {kind} where Machinery needs a {wanted}, as after a task whose UUID is this name",
             f"look at it, then take it out of the way: redis-cli {shlex.join(['RENAME', key, key + '.found'])}",
         )
     ]
