@@ -58,7 +58,6 @@ class RabbitServer:
         self.management_url = f"http://127.0.0.1:{management_port}"
         if management:
             lines += ["management.tcp.ip = 127.0.0.1", f"management.tcp.port = {management_port}"]
-            lines += ["collect_statistics_interval = 500"]
         (directory / "rabbitmq.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
         (directory / "enabled_plugins").write_text(
             "[rabbitmq_management].\n" if management else "[].\n", encoding="utf-8"

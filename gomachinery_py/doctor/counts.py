@@ -28,6 +28,8 @@ _NOT_TOLD: Final = (
 _COPIES: Final = 1000
 # A second: what workers that stop or are busy give back is far less, for long.
 _GIVEN_BACK: Final = 50.0
+# Seconds; RabbitMQ takes a sample every five.
+_LATELY, _SAMPLED = 20, 5
 _SAMPLE: Final = 50
 _DEAD_SAMPLE: Final = 3
 
@@ -91,13 +93,13 @@ async def _unserved(fleet: Fleet, before: QueueInfo, after: QueueInfo, report: R
 
 
 async def _given_back(fleet: Fleet, queue: str) -> float:
-    """Messages a second that were delivered again, as RabbitMQ counted lately."""
+    """Messages a second that were delivered again lately, as RabbitMQ counted."""
     if fleet.management is None or not isinstance(fleet.broker, AMQPBroker):
         return 0.0
-    vhost = _vhost(fleet)
-    told = await fleet.management.execute(("GET", f"/queues/{quote(vhost, safe='')}/{quote(queue, safe='')}"))
+    path = f"/queues/{quote(_vhost(fleet), safe='')}/{quote(queue, safe='')}"
+    told = await fleet.management.execute(("GET", f"{path}?msg_rates_age={_LATELY}&msg_rates_incr={_SAMPLED}"))
     rates = ((told or {}).get("message_stats") or {}).get("redeliver_details") or {}
-    return float(rates.get("rate") or 0.0)
+    return float(rates.get("avg_rate") or 0.0)
 
 
 def _vhost(fleet: Fleet) -> str:
