@@ -25,7 +25,8 @@ from gomachinery_py.golang.time import Time, format_unix_ns
 
 QUEUE = "machinery_tasks"
 DONE_SECONDS = 120.0
-LOOKS = 3
+LOOKS = 2
+HEALTHY_LOOKS = 3
 KINDS = [("v1", "redigo"), ("v1", "goredis"), ("v2", "redigo"), ("v2", "goredis")]
 
 
@@ -251,7 +252,7 @@ def test_fresh_and_idle_fleets(
     python_worker()
     looks.append(found(server))
     results.get(timeout=DONE_SECONDS)
-    looks += [found(server) for _ in range(LOOKS)]
+    looks += [found(server) for _ in range(HEALTHY_LOOKS)]
     assert looks == [set()] * len(looks)
 
 
@@ -261,8 +262,8 @@ def test_all_workers_are_busy(redis_server: RedisServer, server: Server, go_work
     for _ in range(10):
         server.send_task(Signature("sleep_ms", [Arg("int64", 600_000)]))
     wait_until(lambda: redis_server.client.llen(QUEUE) <= 8, DONE_SECONDS, "a task under way")
-    looks = [found(server) for _ in range(LOOKS)]
-    assert (looks, worker.alive) == ([set()] * LOOKS, True)
+    looks = [found(server) for _ in range(HEALTHY_LOOKS)]
+    assert (looks, worker.alive) == ([set()] * HEALTHY_LOOKS, True)
 
 
 def test_a_busy_fleet(
@@ -282,8 +283,8 @@ def test_a_busy_fleet(
         stack.callback(python.close)
         for producer in producers:
             stack.enter_context(load(lambda producer=producer: _everything(producer)))
-        looks = [found(server, watch=2.0) for _ in range(LOOKS)]
-    assert looks == [set()] * LOOKS
+        looks = [found(server, watch=2.0) for _ in range(HEALTHY_LOOKS)]
+    assert looks == [set()] * HEALTHY_LOOKS
 
 
 def test_states_elsewhere(
@@ -298,6 +299,28 @@ def test_states_elsewhere(
         server.send_task(task("unknown"))
         wait_until(lambda: "unknown" in worker.log, DONE_SECONDS, "the loop")
         assert found(server, watch=3.0) == {("problem", "circling", QUEUE)}
+
+
+def test_a_listener_that_is_cut_off(redis_server: RedisServer, server: Server) -> None:
+    """The rest of the look goes on, and it is said."""
+    over = threading.Event()
+
+    def cut() -> None:
+        # The connection of MONITOR has the flag O.
+        while not over.wait(0.01):
+            for client in redis_server.client.client_list():
+                if "O" in client["flags"]:
+                    redis_server.client.client_kill_filter(_id=client["id"])
+                    return
+
+    cutter = threading.Thread(target=cut, daemon=True)
+    cutter.start()
+    redis_server.client.set("TriggerChordMutex", "x")
+    looked = report(server, watch=5.0)
+    over.set()
+    cutter.join(DONE_SECONDS)
+    assert [each.code for each in looked.findings] == ["chord-lock"]
+    assert [limit.startswith("listening for tasks that circle ended early") for limit in looked.limits] == [True]
 
 
 def _everything(producer: Any) -> None:

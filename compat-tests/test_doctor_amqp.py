@@ -132,6 +132,19 @@ def test_copies_of_go_senders(server: Server, fleet: AMQPFleet, stack: ExitStack
     assert found(server) == {("warning", "copies", "machinery_task")}
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_no_copies_where_the_binding_key_is_the_queues_name(
+    server: Server, fleet: AMQPFleet, stack: ExitStack, rabbit_server: RabbitServer, vhost: str, version: str
+) -> None:
+    """As the doctor says: Go's senders then declare the default queue itself, and Go's workers work."""
+    stack.callback(fleet.start_worker(version, vhost, binding_key=QUEUE).kill)
+    producer = fleet.producer_at(version, fleet.urls(vhost), binding_key=QUEUE)
+    uuids = [producer.send_task(signature("noop")) for _ in range(20)]
+    for uuid in uuids:
+        assert producer.get(uuid) == []
+    assert (rabbit_server.counts("machinery_task", vhost), found(server)) == (None, set())
+
+
 def test_sides_that_differ(
     server: Server, rabbit_server: RabbitServer, redis_server: RedisServer, vhost: str, tmp_path: Path
 ) -> None:

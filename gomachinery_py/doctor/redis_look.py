@@ -14,7 +14,7 @@ from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.doctor.findings import Fleet
 from gomachinery_py.doctor.redis_stream import Listener, digest
 from gomachinery_py.effects import Command, Port, sleep
-from gomachinery_py.errors import MachineryError, ServiceError, WireError
+from gomachinery_py.errors import MachineryError, ServiceError, ServiceUnavailable, WireError
 from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.redis_scripts import unmarked
 from gomachinery_py.wire import decode_signature, names
@@ -120,9 +120,13 @@ async def look_at_redis(fleet: Fleet, broker: RedisBroker) -> RedisLook:
     lock = await _value(fleet.backend.port, ("PTTL", names.TRIGGER_CHORD_MUTEX))
     heard = None
     if listening is not None:
+        # Only the port of one server has a target, and only such a one is listened to.
         db = getattr(getattr(fleet.broker.port, "target", None), "db", 0)
         heard = Listener(db, [look.name for look in queues], broker.delayed_key, seen)
-        await _hear(fleet, listening, heard, begun + fleet.watch)
+        try:
+            await _hear(fleet, listening, heard, begun + fleet.watch)
+        except (ServiceError, ServiceUnavailable) as error:
+            limits.append(f"listening for tasks that circle ended early ({error})")
         await _find_old(fleet, heard, now)
         limits += _not_turned(queues, heard)
     left = fleet.watch - (fleet.clock.monotonic() - begun)
