@@ -18,6 +18,8 @@ from gomachinery_py.doctor.findings import time_text
 from gomachinery_py.doctor.redis_server import judge_server
 from gomachinery_py.doctor.sides import judge_sides
 from gomachinery_py.effects import run
+from gomachinery_py.errors import ConfigError, ServiceUnavailable
+from gomachinery_py.registry import open_management
 
 READS = {
     *("TIME", "INFO", "SCAN", "TYPE", "LLEN", "LRANGE", "LINDEX", "HSCAN", "GET", "PTTL"),
@@ -194,3 +196,25 @@ def test_every_finding_is_explained() -> None:
     made = set(re.findall(r'(?:Finding\(\s*[\w.()]+,|_count\(kinds,|problem\()\s*"([\w-]+)"', sources))
     explained = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "doctor.md").read_text(), re.MULTILINE)
     assert sorted(made) == sorted(explained)
+
+
+@pytest.mark.parametrize("url", ["localhost:15672", "amqp://localhost", "http://", "http://host:port"])
+def test_a_management_url_that_is_none(url: str) -> None:
+    """It is refused before anything is asked."""
+    with pytest.raises(ConfigError, match="http://host:15672"):
+        open_management(url, Config(broker="amqp://localhost"))
+
+
+def test_only_rabbitmq_has_a_management_plugin(server: Server) -> None:
+    """Exit code 2 on another broker."""
+    options = ("--watch", "0", "--broker", str(server.config.broker), "--management", "http://localhost:15672")
+    done = gomachinery("doctor", *options)
+    assert (done.code, done.out, "only RabbitMQ" in done.error) == (2, "", True)
+
+
+def test_a_management_plugin_that_is_not_there() -> None:
+    """One line that says where, without the password."""
+    management = open_management("http://user:secret@127.0.0.1:1", Config(broker="amqp://localhost"))
+    with pytest.raises(ServiceUnavailable) as raised:
+        run(management.execute(("GET", "/overview")))
+    assert ("127.0.0.1:1" in str(raised.value), "secret" in str(raised.value)) == (True, False)
