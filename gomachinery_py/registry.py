@@ -35,7 +35,7 @@ from gomachinery_py.urls import (
     split_brokers,
 )
 
-__all__ = ["Services", "open_services"]
+__all__ = ["Services", "open_management", "open_monitor", "open_services"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,21 @@ def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> S
         return cast(Lock, _load(row.lock, row)(port, clock))
 
     return Services(cast(Broker, broker), cast(Backend, backend), open_lock)
+
+
+def open_monitor(broker: Broker) -> Port | None:
+    """A port that hears what all clients of a broker's server tell it; None where that cannot be had as a whole."""
+    if not hasattr(broker.port, "connection"):
+        return None
+    return cast(Port, _load("gomachinery_py.ports.redis_monitor:RedisMonitorPort", _ROWS[RedisURL])(broker.port))
+
+
+def open_management(url: str, config: Config) -> Port:
+    """A port to RabbitMQ's management plugin. Raises ConfigError where the broker is another service."""
+    broker = _several(config.broker, config.multiple_broker_separator, parse_broker)
+    if not isinstance(broker, AMQPURL):
+        raise ConfigError("only RabbitMQ has a management plugin; the broker is another service")
+    return cast(Port, _load("gomachinery_py.ports.rabbitmq_management:open_port", _ROWS[AMQPURL])(url, broker))
 
 
 def _several(setting: str, separator: str, parse: Callable[[str], ServiceURL]) -> ServiceURL:

@@ -34,9 +34,12 @@ class RabbitServer:
         directory: an existing directory for everything that it writes.
         vhosts: virtual hosts in addition to ``/``.
         tls: listen with TLS too, with a certificate for 127.0.0.1 in ``ca_file``; see ``tls_url``.
+        management: with its management plugin, at ``management_url``.
     """
 
-    def __init__(self, directory: Path, *, vhosts: Sequence[str] = (), tls: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, vhosts: Sequence[str] = (), tls: bool = False, management: bool = False
+    ) -> None:
         if not (PROGRAMS / "rabbitmq-server").exists():
             raise RuntimeError(MISSING.format("rabbitmq-server", "rabbitmq-server"))
         self.directory = directory
@@ -51,8 +54,14 @@ class RabbitServer:
             lines += [f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}", f"ssl_options.cacertfile = {self.ca_file}"]
             lines += [f"ssl_options.certfile = {self.ca_file}", f"ssl_options.keyfile = {key}"]
             lines += ["ssl_options.verify = verify_none"]
+        management_port = free_port()
+        self.management_url = f"http://127.0.0.1:{management_port}"
+        if management:
+            lines += ["management.tcp.ip = 127.0.0.1", f"management.tcp.port = {management_port}"]
         (directory / "rabbitmq.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (directory / "enabled_plugins").write_text("[].\n", encoding="utf-8")
+        (directory / "enabled_plugins").write_text(
+            "[rabbitmq_management].\n" if management else "[].\n", encoding="utf-8"
+        )
         self._environment = os.environ | {
             "HOME": str(directory),
             "RABBITMQ_NODENAME": node,

@@ -20,6 +20,7 @@ _COMMANDS = {
     "beat": "beat:beat",
     "delayed": "queues:delayed",
     "dev": "dev:dev",
+    "doctor": "doctor:doctor",
     "health": "health:health",
     "queue": "queues:queue",
     "result": "tasks:result",

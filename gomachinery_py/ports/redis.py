@@ -214,6 +214,10 @@ class RedisPort(Port):
             raise
         return connection
 
+    def connection(self) -> Any:
+        """A connection for somebody else to open, use and close."""
+        return self._new_connection()
+
     def _new_connection(self) -> Any:
         kind = self._connection_class(redis.Connection, TLSConnection, redis.UnixDomainSocketConnection)
         options = self._options()

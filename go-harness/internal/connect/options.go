@@ -35,6 +35,7 @@ type Options struct {
 	Records       string
 	Prefetch      int
 	DelayedQueue  string
+	BindingKey    string
 	Separator     string
 	Trace         bool
 	SQS           SQS
@@ -57,6 +58,7 @@ func (o *Options) Flags(set *flag.FlagSet) {
 	set.StringVar(&o.Records, "records", "", "Redis URL that the task record is kept on (default: the broker's)")
 	set.IntVar(&o.Prefetch, "prefetch", 3, "amqp.prefetch_count")
 	set.StringVar(&o.DelayedQueue, "delayed-queue", "", "amqp.delayed_queue")
+	set.StringVar(&o.BindingKey, "binding-key", amqpBindingKey, "amqp.binding_key")
 	set.StringVar(&o.Separator, "separator", "", "multiple_broker_separator")
 	set.BoolVar(&o.Trace, "trace", false, "trace by OpenTelemetry's bridge to OpenTracing")
 	o.SQS.flags(set)

@@ -43,7 +43,7 @@ func (o *Options) ConfigV1() (*config.Config, error) {
 		AMQP: &config.AMQPConfig{
 			Exchange:      amqpExchange,
 			ExchangeType:  amqpExchangeType,
-			BindingKey:    amqpBindingKey,
+			BindingKey:    o.BindingKey,
 			PrefetchCount: o.Prefetch,
 			DelayedQueue:  o.DelayedQueue,
 		},

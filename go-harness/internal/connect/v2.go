@@ -45,7 +45,7 @@ func (o *Options) ServerV2() (*machinery.Server, error) {
 		AMQP: &config.AMQPConfig{
 			Exchange:      amqpExchange,
 			ExchangeType:  amqpExchangeType,
-			BindingKey:    amqpBindingKey,
+			BindingKey:    o.BindingKey,
 			PrefetchCount: o.Prefetch,
 			DelayedQueue:  o.DelayedQueue,
 		},
