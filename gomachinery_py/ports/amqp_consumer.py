@@ -25,6 +25,7 @@ from pika.exceptions import AMQPError
 
 from gomachinery_py.amqp_commands import Held
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.ports.amqp_connection import properties_told
 from gomachinery_py.ports.amqp_lane import Lane
 from gomachinery_py.ports.amqp_target import refused
 
@@ -178,9 +179,7 @@ class Consumer:
         # A tag may be used again only when its cancelling has been answered; a new one each time is simpler.
         self._tags += 1
         self._tag = self._worker if self._tags == 1 else f"{self._worker}.{self._tags}"
-        self._lane.channel.basic_consume(
-            self._queue, self._arrived, consumer_tag=self._tag, callback=lambda _: self._consuming()
-        )
+        self._lane.consume(self._queue, self._tag, self._arrived, lambda _: self._consuming())
 
     def _consuming(self) -> None:
         if self.state == "opening":
@@ -188,11 +187,17 @@ class Consumer:
         if self._stopped:
             self._pause()
 
-    def _arrived(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        if method.redelivered and self._adopted(body, method.delivery_tag):
+    def _arrived(self, consumer: bytes, tag: int, redelivered: bool, properties: bytes, body: bytes) -> None:
+        if self._lane is None or not self._lane.channel.is_open:
             return
-        told = {name: value for name, value in vars(properties).items() if value is not None}
-        held = Held(self._queue, self._worker, body, method.redelivered, told, self._generation, method.delivery_tag)
+        if self.state == "pausing" or consumer.decode() != self._tag:
+            # It was under way when the consuming was ended.
+            self._send("requeue", tag)
+            return
+        if redelivered and self._adopted(body, tag):
+            return
+        told = properties_told(properties)
+        held = Held(self._queue, self._worker, body, redelivered, told, self._generation, tag)
         if not self._buffer:
             self._since = self._link.now()
         self._buffer.append(held)

@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from pika import SelectConnection, exceptions
+from pika import exceptions
 from pika.adapters.select_connection import IOLoop
 
 from gomachinery_py.effects import Command
 from gomachinery_py.errors import ServiceUnavailable
 from gomachinery_py.ports.amqp_claims import Claims
+from gomachinery_py.ports.amqp_connection import Connection
 from gomachinery_py.ports.amqp_consumer import Consumers
 from gomachinery_py.ports.amqp_lane import Lane, Lanes, Owner
 from gomachinery_py.ports.amqp_run import ANSWER_SECONDS, Run
@@ -55,7 +56,7 @@ class Link:
         }
         self._targets = targets
         self._target = targets[0]
-        self._connection: Any = None
+        self._connection: Connection | None = None
         self._state = "closed"
         self._blocked = False
         self._sweeping = False
@@ -121,9 +122,16 @@ class Link:
         return time.monotonic()
 
     def _take_in(self) -> None:
-        while self._inbox:
-            self._begin(*self._inbox.popleft())
-        self.consumers.flush()
+        connection = self._connection
+        if connection is not None:
+            connection.hold()
+        try:
+            while self._inbox:
+                self._begin(*self._inbox.popleft())
+            self.consumers.flush()
+        finally:
+            if connection is not None:
+                connection.let_go()
 
     def _begin(self, batch: Sequence[Sequence[Command]], done: Callable[[Answers], None]) -> None:
         answers: Answers = [[] for _ in batch]
@@ -171,6 +179,7 @@ class Link:
 
     def open_lane(self, owner: Owner) -> Lane:
         """A new channel on the connection."""
+        assert self._connection is not None
         return Lane(self._connection, self.explain, owner)
 
     def explain(self, error: BaseException | None) -> ServiceUnavailable:
@@ -189,7 +198,7 @@ class Link:
                 self._drop(self.explain(error))
                 self._end_if_closing()
 
-        self._connection = SelectConnection(
+        self._connection = Connection(
             self._target.parameters,
             on_open_callback=self._opened,
             on_open_error_callback=not_opened,
