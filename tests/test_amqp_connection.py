@@ -243,3 +243,24 @@ def test_a_socket_that_is_gone_is_pikas_to_notice() -> None:
     transport = connection._transport = _Transport(here)  # type: ignore[assignment]
     connection._adapter_emit_data(b"abc")
     assert transport.waiting == b"abc"
+
+
+def test_no_name_is_taken_twice() -> None:
+    """What this class has of its own is not what pika has under that name, apart from what is meant to be."""
+    own = {name for name in (*vars(Connection), *vars(quick())) if not name.startswith("__")}
+    inherited = {*dir(SelectConnection), *vars(_Pika())}
+    test = {"told", "by_pika", "frames"}
+    assert {name for name in own - test - {"_abc_impl"} if name in vars(Connection) and name in inherited} == {
+        "_adapter_emit_data",
+        "_on_data_available",
+    }
+    assert {name for name in vars(quick()) if name not in inherited} - test == {
+        "_contents",
+        "_holding",
+        "_open_channels",
+        "_thread",
+        "_unsent",
+        "_writing",
+        "confirms",
+        "deliveries",
+    }

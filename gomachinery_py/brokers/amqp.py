@@ -21,8 +21,8 @@ Queues, bindings and arguments are Go's, so that either side may declare them ag
   every default task a second time.
 * Publishing is mandatory and confirmed, delayed tasks too. A delayed task's own queue is declared with it.
 * Delays are rounded up to whole milliseconds: a task never runs before its ETA.
-* ``prefetch_count`` counts when it was set. Otherwise it is the worker's concurrency, but not under Go's 3, and what
-  lies behind a slow task goes back to the queue.
+* ``prefetch_count`` counts when it was set. Otherwise it is the worker's concurrency, but not under Go's 3, and more
+  while tasks are short; what lies behind a slow task goes back to the queue.
 """
 
 from __future__ import annotations

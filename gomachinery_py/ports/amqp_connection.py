@@ -3,7 +3,8 @@
 pika writes each frame by itself, after another turn of its loop, and makes several objects of every frame that comes
 in; with three frames a message that costs more than all else a task needs. Here what one turn has to say is written at
 once and in one piece, and the frames of deliveries and confirms are read where they lie. Everything else is pika's,
-which this class hands every other frame to, in its order.
+which this class hands every other frame to, in its order. Other threads may write as well, on channels that are open:
+to wake the connection's own thread for that would take longer than the rest.
 
 It relies on three of pika's methods that are not public: ``_on_data_available`` and ``_adapter_emit_data``, through
 which every byte goes in and out, and ``_process_frame``. ``tests/test_amqp_connection.py`` compares it with pika's own.
@@ -13,13 +14,14 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from pika import SelectConnection, exceptions, frame, spec
 
-__all__ = ["Confirmed", "Connection", "Delivered", "properties_told", "publish_frames"]
+__all__ = ["Confirmed", "Connection", "Delivered", "ack_frame", "properties_told", "publish_frames"]
 
 Delivered: TypeAlias = Callable[[bytes, int, bool, bytes, bytes], None]
 """Consumer tag, delivery tag, redelivered, the encoded properties, body."""
@@ -35,10 +37,15 @@ _BEFORE: Final = 7
 _AROUND: Final = 8
 _DELIVER: Final = 60 << 16 | 60
 _ACK: Final = 60 << 16 | 80
+_OPEN: Final = 20 << 16 | 10
+# After these nothing may be written: on the channel, or at all.
+_LAST_OF_CHANNEL: Final = (20 << 16 | 40, 20 << 16 | 41)
+_LAST: Final = (10 << 16 | 50, 10 << 16 | 51)
 _NACK: Final = 60 << 16 | 120
 _FRAME = struct.Struct(">BHI")
 _NUMBER = struct.Struct(">I")
 _TAG_AND_BITS = struct.Struct(">QB")
+_ACK_FRAME = struct.Struct(">BHIIQBB")
 # Class and weight, then the body's size; the properties follow.
 _SIZE = struct.Struct(">HHQ")
 _PROPERTIES_AT: Final = 12
@@ -59,12 +66,25 @@ class _Content:
 class Connection(SelectConnection):  # type: ignore[misc]
     """Its two tables say, by channel, who is told of deliveries and of confirms; others are told by pika."""
 
+    # pika's own.
+    bytes_sent: int
+    bytes_received: int
+    frames_received: int
+    _frame_buffer: bytes
+    _body_max_length: int
+    _transport: Any
+    _process_frame: Callable[[Any], None]
+
     def __init__(self, *args: Any, **keywords: Any) -> None:
         self.deliveries: dict[int, Delivered] = {}
         self.confirms: dict[int, Confirmed] = {}
         self._contents: dict[int, _Content] = {}
         self._unsent: list[bytes] = []
         self._holding = 0
+        # Between the threads that write: whose turn it is, and what is closed.
+        self._writing = threading.Lock()
+        self._thread = threading.get_ident()
+        self._open_channels: set[int] = set()
         super().__init__(*args, **keywords)
 
     def forget(self, channel: int) -> None:
@@ -76,33 +96,58 @@ class Connection(SelectConnection):  # type: ignore[misc]
 
     def hold(self) -> None:
         """Write nothing until :meth:`let_go` is called as often."""
-        self._holding += 1
+        with self._writing:
+            self._holding += 1
 
     def let_go(self) -> None:
         """Write what has come together."""
-        self._holding -= 1
-        if not self._holding and self._unsent:
-            self._write()
+        with self._writing:
+            self._holding -= 1
+            if not self._holding and self._unsent:
+                self._write()
+
+    def emit(self, channel: int, frames: bytes) -> bool:
+        """Write whole frames of a channel, from any thread; False when it is closed, or about to be."""
+        with self._writing:
+            if channel not in self._open_channels:
+                return False
+            self.bytes_sent += len(frames)
+            self._unsent.append(frames)
+            if not self._holding:
+                self._write()
+            return True
 
     def emit_message(
         self, channel: int, exchange: str, routing_key: str, mandatory: bool, properties: dict[str, Any], body: bytes
-    ) -> None:
-        """``Channel.basic_publish``; the channel must be open."""
+    ) -> bool:
+        """``Channel.basic_publish``, as :meth:`emit`."""
         most = self._body_max_length
         frames = publish_frames(channel, exchange, routing_key, mandatory, properties, body, most)
-        self.bytes_sent += len(frames)
-        self.frames_sent += 2 + -(-len(body) // most)
-        self._adapter_emit_data(frames)
+        return self.emit(channel, frames)
 
     def _adapter_emit_data(self, data: bytes) -> None:
-        self._unsent.append(data)
-        if not self._holding:
-            self._write()
+        with self._writing:
+            if data[0] == _METHOD:
+                self._note(data)
+            self._unsent.append(data)
+            if not self._holding:
+                self._write()
+
+    def _note(self, data: bytes) -> None:
+        """See what pika opens and closes: a frame on a closed channel would be the end of the connection."""
+        _, channel, _ = _FRAME.unpack_from(data)
+        (what,) = _NUMBER.unpack_from(data, _BEFORE)
+        if what == _OPEN:
+            self._open_channels.add(channel)
+        elif what in _LAST_OF_CHANNEL:
+            self._open_channels.discard(channel)
+        elif what in _LAST:
+            self._open_channels.clear()
 
     def _write(self) -> None:
         data = b"".join(self._unsent)
         self._unsent.clear()
-        transport: Any = self._transport
+        transport = self._transport
         if transport is None:
             return
         plain = getattr(transport, "_sock", None)
@@ -113,14 +158,25 @@ class Connection(SelectConnection):  # type: ignore[misc]
             except OSError:
                 # Whatever it is, pika will find it too, and knows what to do about it.
                 pass
-        if data:
+        if not data:
+            return
+        if threading.get_ident() == self._thread:
             transport.write(data)
+        else:
+            self._unsent.append(data)
+            self.ioloop.add_callback_threadsafe(self._write_rest)
+
+    def _write_rest(self) -> None:
+        with self._writing:
+            if self._unsent and not self._holding:
+                self._write()
 
     # -- in --
 
     def _on_data_available(self, data_in: bytes) -> None:
         if not self.is_open:
-            super()._on_data_available(data_in)
+            pika: Any = super()
+            pika._on_data_available(data_in)
             return
         self.hold()
         try:
@@ -184,6 +240,11 @@ class Connection(SelectConnection):  # type: ignore[misc]
             del self._contents[channel]
             body = content.body[0] if len(content.body) == 1 else b"".join(content.body)
             self.deliveries[channel](*content.method, content.properties, body)
+
+
+def ack_frame(channel: int, tag: int, *, multiple: bool) -> bytes:
+    """Basic.Ack as its frame."""
+    return _ACK_FRAME.pack(_METHOD, channel, 13, _ACK, tag, multiple, _END)
 
 
 @lru_cache(maxsize=256)

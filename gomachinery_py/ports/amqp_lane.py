@@ -6,13 +6,13 @@ An error that RabbitMQ answers closes the channel; so nobody else is touched by 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pika import exceptions, spec
 
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
-from gomachinery_py.ports.amqp_connection import Connection, Delivered
+from gomachinery_py.ports.amqp_connection import Connection, Delivered, ack_frame
 from gomachinery_py.ports.amqp_target import refused, table
 
 __all__ = ["Lane", "Lanes", "Owner"]
@@ -68,17 +68,25 @@ class Lane:
         arguments = {**fields, "arguments": table(fields.get("arguments"))}
         getattr(self.channel, name)(**arguments)
 
-    def publish(self, fields: dict[str, Any]) -> None:
-        """Send a message; its confirm has the number that ``published`` is then."""
-        if not self.channel.is_open:
-            raise exceptions.ChannelWrongStateError("Channel is closed.")
+    def publish(self, fields: dict[str, Any]) -> int:
+        """Send a message; the number of its confirm. For any thread, one at a time."""
         properties = fields["properties"]
         if "headers" in properties:
             properties = {**properties, "headers": table(properties["headers"])}
-        self._connection.emit_message(
+        if not self._connection.emit_message(
             self._number, fields["exchange"], fields["routing_key"], fields["mandatory"], properties, fields["body"]
-        )
+        ):
+            raise exceptions.ChannelWrongStateError("Channel is closed.")
         self.published += 1
+        return self.published
+
+    def ack(self, tags: Sequence[tuple[int, bool]]) -> bool:
+        """Acknowledge messages, each with those before it if that is said; False when the channel is gone.
+
+        For any thread.
+        """
+        frames = [ack_frame(self._number, tag, multiple=multiple) for tag, multiple in tags]
+        return self._connection.emit(self._number, b"".join(frames))
 
     def consume(self, queue: str, tag: str, delivered: Delivered, begun: Callable[[Any], None]) -> None:
         """``begun`` is called when RabbitMQ agrees, ``delivered`` for each message."""

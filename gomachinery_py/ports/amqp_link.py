@@ -23,6 +23,7 @@ from gomachinery_py.ports.amqp_claims import Claims
 from gomachinery_py.ports.amqp_connection import Connection
 from gomachinery_py.ports.amqp_consumer import Consumers
 from gomachinery_py.ports.amqp_lane import Lane, Lanes, Owner
+from gomachinery_py.ports.amqp_publisher import Publisher
 from gomachinery_py.ports.amqp_run import ANSWER_SECONDS, Run
 from gomachinery_py.ports.amqp_target import AMQPTarget
 
@@ -49,6 +50,7 @@ class Link:
         self.lanes = Lanes(self.open_lane)
         self.consumers = Consumers(self)
         self.claims = Claims(self)
+        self.publisher = Publisher(self)
         self.own_commands: dict[str, OwnCommand] = {
             "parallel": self._parallel,
             **self.consumers.commands(),
@@ -79,6 +81,12 @@ class Link:
             self._inbox.append((batch, done))
         self._ioloop.add_callback_threadsafe(self._take_in)
         return True
+
+    def call(self, what: Callable[[], None]) -> None:
+        """Call it on this link's thread, if that has not ended."""
+        with self._lock:
+            if not self._closing:
+                self._ioloop.add_callback_threadsafe(what)
 
     def close(self) -> None:
         """Close the connection, once what was sent has arrived, and end the thread."""
@@ -230,6 +238,7 @@ class Link:
         self.ensured.clear()
         self._waiting.clear()
         self.lanes.dropped()
+        self.publisher.lost(error)
         self.consumers.lost(error)
         self.claims.lost(error)
         for run in list(self._runs):
@@ -263,12 +272,17 @@ class Link:
         self._sweeping = False
         now = self.now()
         for run in [run for run in self._runs if run.deadline is not None and run.deadline < now]:
-            run.fail(self._silent())
+            run.fail(self.silent())
         consuming = self.consumers.sweep(now)
         if self._runs or consuming:
             self._sweep_soon()
 
-    def _silent(self) -> ServiceUnavailable:
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._state == "open"
+
+    def silent(self) -> ServiceUnavailable:
         why = "it is short of memory or disk" if self._blocked else "is it overloaded?"
         return ServiceUnavailable(
             f"RabbitMQ at {self._target.label} did not confirm within {ANSWER_SECONDS:g} s: {why}"
