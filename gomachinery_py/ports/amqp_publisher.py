@@ -89,10 +89,14 @@ class Publisher:
         return None
 
     def _open(self) -> None:
-        if self._link.is_open:
-            self._link.open_lane(self)
-        else:
-            self._is_asked = False
+        try:
+            if self._link.is_open:
+                self._link.open_lane(self)
+                return
+        except AMQPError:
+            # The connection is about to be lost.
+            pass
+        self._is_asked = False
 
     def _give_up(self) -> None:
         """RabbitMQ is silent; nobody waits for what it may say later."""
