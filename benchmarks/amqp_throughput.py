@@ -1,7 +1,8 @@
 """Worker and producer on RabbitMQ against Go Machinery v2, with results on Redis and on RabbitMQ, in one run.
 
 ``python -m benchmarks.amqp_throughput``; starts its own servers, one process each side, every state stored. Rates are
-medians; a ratio is ours to Go's.
+medians; a ratio is ours to Go's. The servers write to ``DIRECTORY``: a disk by default, which RabbitMQ waits for before
+it confirms.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from harness.redis_server import RedisServer  # noqa: E402
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 TASKS = int(os.environ.get("TASKS", "4000"))
+DIRECTORY = os.environ.get("DIRECTORY") or None
 QUEUE = "machinery_tasks"
 
 __all__ = ["main"]
@@ -125,7 +127,7 @@ def main() -> None:
     """Print the table."""
     for name in ("worker", "sendbench"):
         gobuild.binary(name)
-    with tempfile.TemporaryDirectory(prefix="gmpy-") as directory, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="gmpy-", dir=DIRECTORY) as directory, contextlib.ExitStack() as stack:
         redis = RedisServer(Path(directory))
         stack.callback(redis.stop)
         rabbit = RabbitServer(Path(directory))

@@ -22,6 +22,7 @@ from harness.redis_server import RedisServer, free_port
 from harness.signatures import signature
 
 from gomachinery_py import Arg, Chord, Config, Group, Server, Signature, TaskFailed
+from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import run
 from gomachinery_py.errors import PublishError, ServiceUnavailable
 
@@ -239,6 +240,52 @@ def test_a_slow_task_holds_up_no_other(server: Server, runs: Runs, rabbit_server
             assert [result.get(timeout=10) for result in behind] == [2, 3]
         assert time.monotonic() - began < 2.5
         assert stuck.get(timeout=20) == 1
+
+
+def taken(server: Server, at_least: int) -> list[Delivery]:
+    """What the broker gives when ten are asked for again and again, and nothing is acknowledged."""
+    held: list[Delivery] = []
+
+    def enough() -> bool:
+        held.extend(run(server.broker.fetch("machinery_tasks", "one", 10, 0.2)))
+        return len(held) >= at_least
+
+    wait_until(enough, 30, f"{at_least} messages are given")
+    held.extend(run(server.broker.fetch("machinery_tasks", "one", 10, 0.5)))
+    return held
+
+
+def test_more_is_under_way_while_much_is_asked_for(server: Server, rabbit_server: RabbitServer, vhost: str) -> None:
+    """Twice what is worked on; a large message ends that, and nothing that was given goes back."""
+    run(server.broker.fetch("machinery_tasks", "one", 3, 0.0))
+    publish(rabbit_server, vhost, "machinery_tasks", *(b"%d" % number for number in range(40)))
+    held = taken(server, 20)
+    # Three more may have come before there was room for twenty.
+    assert 20 <= len(held) <= 23
+    assert [delivery.body for delivery in held] == [b"%d" % number for number in range(len(held))]
+    for delivery in held:
+        run(server.broker.settle(delivery))
+    publish(rabbit_server, vhost, "machinery_tasks", bytes(100_000))
+
+    held = taken(server, 41 - len(held))
+
+    assert len(held[-1].body) == 100_000
+    assert not any(delivery.attempts for delivery in held)
+    wait_until(
+        lambda: (
+            [3] == [each["prefetch_count"] for each in rabbit_server.listed("consumers", "prefetch_count", vhost=vhost)]
+        ),
+        30,
+        "there is room for three again",
+    )
+
+
+def test_a_prefetch_that_was_set_stays(runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:
+    """However much is asked for."""
+    with make_server(rabbit_server.url(vhost), runs, amqp__prefetch_count=3) as server:
+        run(server.broker.fetch("machinery_tasks", "one", 3, 0.0))
+        publish(rabbit_server, vhost, "machinery_tasks", *(b"%d" % number for number in range(10)))
+        assert len(taken(server, 3)) == 3
 
 
 @pytest.mark.parametrize("count", [1, 4])

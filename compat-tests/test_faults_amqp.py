@@ -42,12 +42,12 @@ def test_a_node_that_is_short_of_memory() -> None:
 
 def test_an_absent_result_store(rabbit_server: RabbitServer, vhost: str) -> None:
     """While it is away nothing is acknowledged; in the end every task is SUCCESS."""
-    verdict = store_away("python", 1_000, 2, site=RabbitSite(rabbit_server, vhost))
+    verdict = store_away("python", 2_000, 2, site=RabbitSite(rabbit_server, vhost))
     assert verdict.whole, verdict
     assert {"acknowledged early": 0} == verdict.more
 
 
 def test_an_absent_result_store_that_nobody_waits_for(rabbit_server: RabbitServer, vhost: str) -> None:
     """Where a failed write counts as written, messages are acknowledged without a result."""
-    verdict = store_away("no_result_needed", 1_000, 1, site=RabbitSite(rabbit_server, vhost))
+    verdict = store_away("no_result_needed", 2_000, 1, site=RabbitSite(rabbit_server, vhost))
     assert verdict.more["acknowledged early"] > 0

@@ -59,7 +59,12 @@ class PlainSends:
         return found[1]
 
     def members_of(self, group: Group, time: str) -> list[tuple[Command, Command]] | None:
-        """What stores and what pushes each member of a group; None when one of them is not plain."""
+        """What stores and what pushes each member of a group; None when one of them is not plain.
+
+        Only where the producer is ``fused``.
+        """
+        if not self._producer.fused:
+            return None
         texts: dict[str, TaskText | None] = {}
         taken = {group.group_uuid}
         pairs: list[tuple[Command, Command]] = []
@@ -83,14 +88,13 @@ class PlainSends:
         return pairs
 
     def _made(self, task: SentTask, group: Group | None = None) -> TaskText | None:
-        if not self._producer.fused:
-            return None
         sample = Signature(task.name, [], uuid=_UUID)
         if group is not None:
             sample.group_uuid, sample.group_task_count = group.group_uuid, len(group.tasks)
         try:
             checked = check_signature(task.defaults.applied(sample, 0), self._limits(), in_group=group is not None)
-            return TaskText(task.parameters, self._producer.commands_at(checked, Time.from_unix_ns(_TIME_NS)))
+            text = TaskText(task.parameters, self._producer.commands_at(checked, Time.from_unix_ns(_TIME_NS)))
+            return text if text.is_published or self._producer.fused else None
         except (MachineryError, TypeError, ValueError):
             # What is wrong is said by the whole way, each time that somebody sends it.
             return None
@@ -104,9 +108,13 @@ class TaskText:
         kinds = [_text_of(parameter) for parameter in (*parameters.positional, *_rest(parameters))]
         self._positional = kinds[: len(parameters.positional)]
         self._rest = kinds[-1] if parameters.varargs is not None else None
-        (set_word, key, document, ex_word, self._seconds), (push_word, self._queue, body) = sample
-        if (set_word, key, ex_word, push_word) != ("SET", _UUID, "EX", "RPUSH"):
+        (set_word, key, document, ex_word, self._seconds), *self._declared, last = sample
+        #: Whether the task is published on RabbitMQ, after what that relies on; otherwise it is pushed on Redis.
+        self.is_published = last[0] == "basic_publish"
+        body = last[1]["body"] if self.is_published else last[2]
+        if (set_word, key, ex_word) != ("SET", _UUID, "EX") or not (self.is_published or last[0] == "RPUSH"):
             raise ValueError("these are no commands that store a state and push a task")
+        self._last = last
         self._state_head, self._state_middle, self._state_tail = _cut(document.decode(), _UUID, _TIME)
         self._head, self._middle, self._tail = _cut(body.decode(), _UUID, '"Args":[]')
 
@@ -145,16 +153,12 @@ class TaskText:
 
     def commands(self, uuid: str, arguments: str, time: str) -> list[Command]:
         """PENDING and the push; ``time`` is as ``format_time`` writes it."""
-        return [
-            (
-                "SET",
-                uuid,
-                f"{self._state_head}{uuid}{self._state_middle}{time}{self._state_tail}".encode(),
-                "EX",
-                self._seconds,
-            ),
-            ("RPUSH", self._queue, f"{self._head}{uuid}{self._middle}{arguments}{self._tail}".encode()),
-        ]
+        state = f"{self._state_head}{uuid}{self._state_middle}{time}{self._state_tail}".encode()
+        body = f"{self._head}{uuid}{self._middle}{arguments}{self._tail}".encode()
+        stored = ("SET", uuid, state, "EX", self._seconds)
+        if self.is_published:
+            return [stored, *self._declared, ("basic_publish", {**self._last[1], "body": body})]
+        return [stored, ("RPUSH", self._last[1], body)]
 
 
 def _rest(parameters: Parameters) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from gomachinery_py.backends.base import Backend
 from gomachinery_py.brokers.base import Broker
 from gomachinery_py.effects import Command, Request, first_error_raised
+from gomachinery_py.errors import ServiceError
 from gomachinery_py.wire.model import Signature
 
 __all__ = ["Producer", "new_task_uuid"]
@@ -82,19 +83,37 @@ class Producer:
         return [*pending, *self.broker.publish_commands(signature)]
 
     def commands_at(self, signature: Signature, moment: datetime) -> list[Command]:
-        """:meth:`commands` as they are at another time, and without the pre-publish handler."""
+        """What stores PENDING, and what publishes a task, at another time and without the pre-publish handler."""
         pending = self.backend.pending_state(self.prepare(signature))
         pending.created_at = moment
         return [*self.backend.state_commands(pending), *self.broker.publish_commands(signature)]
 
-    async def send_commands(self, commands: Sequence[Command]) -> None:
-        """Send what :meth:`commands` gave for one or more tasks; only where :attr:`fused`."""
-        await self.broker.port.execute_many(commands, atomic=True)
+    async def send_commands(self, commands: Sequence[Command], task: str = "") -> None:
+        """Send what :meth:`commands` gave for one or more tasks.
 
-    def send_now(self, commands: Sequence[Command]) -> None:
+        Where it is not :attr:`fused`: for one task, of which the first command stores PENDING.
+        """
+        if self.fused:
+            await self.broker.port.execute_many(commands, atomic=True)
+            return
+        await self.backend.port.execute_many(commands[:1])
+        try:
+            await self.broker.port.execute_many(commands[1:])
+        except ServiceError as error:
+            raise self.broker.refusal(task, error) from error
+
+    def send_now(self, commands: Sequence[Command], task: str) -> None:
         """:meth:`send_commands` on this thread, without a coroutine around it."""
         port = self.broker.port
-        first_error_raised(port.send((Request(port, commands, True),))[0])
+        if self.fused:
+            first_error_raised(port.send((Request(port, commands, True),))[0])
+            return
+        store = self.backend.port
+        first_error_raised(store.send((Request(store, commands[:1]),))[0])
+        try:
+            first_error_raised(port.send((Request(port, commands[1:]),))[0])
+        except ServiceError as error:
+            raise self.broker.refusal(task, error) from error
 
     def about_to_publish(self, signature: Signature, *, is_new: bool) -> None:
         """Call the pre-publish handler (Go: ``Server.SetPreTaskHandler``), and sign what is ours."""

@@ -77,7 +77,7 @@ class Sends:
         if sent is None:
             return None
         refuse_to_block(f"{task.name}.asend()")
-        self._producer.send_now(sent[1])
+        self._producer.send_now(sent[1], task.name)
         return sent[0]
 
     # -- the whole way --
@@ -91,7 +91,8 @@ class Sends:
 
     async def many(self, task: Task[Any, Any, Any], rows: Iterable[Sequence[Any]]) -> list[AsyncResult[Any]]:
         rows = [tuple(row) for row in rows]
-        text = None if self._is_watched() else self._plain.text_of(task)
+        is_plain = self._producer.fused and not self._is_watched()
+        text = self._plain.text_of(task) if is_plain else None
         arguments = [] if text is None else [text.arguments(row) for row in rows]
         if text is None or None in arguments:
             limits = self._limits()

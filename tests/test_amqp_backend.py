@@ -44,6 +44,18 @@ def test_a_state_is_a_message_in_a_queue_of_its_task(backend: AMQPBackend) -> No
     assert published[1]["properties"] == {"content_type": "application/json", "delivery_mode": 2}
 
 
+def test_a_new_tasks_state_is_stored_in_one_go(backend: AMQPBackend, port: QueuePort) -> None:
+    """Its queue cannot be there yet; that of a later state is, and is not bound again."""
+    run(backend.store(TaskState("task_1", state=PENDING)))
+    new = [name for name, _ in flat(port.sent)]
+    port.sent.clear()
+    run(backend.store(TaskState("task_1", state=STARTED)))
+    known = [name for name, _ in flat(port.sent)]
+
+    assert new == ["exchange_declare", "queue_declare", "queue_bind", "basic_publish"]
+    assert known == ["exchange_declare", "queue_declare", "basic_publish"]
+
+
 @pytest.mark.parametrize(
     ("state", "answered"), [(PENDING, False), (STARTED, False), (SUCCESS, "later"), (FAILURE, "later")]
 )

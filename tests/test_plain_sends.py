@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from inprocess import FakeRedisPort, server_on
 
 from gomachinery_py import Group, Server, wire
+from gomachinery_py.amqp_commands import NO_ROUTE, AMQPRefused
 from gomachinery_py.effects import Command, Request
+from gomachinery_py.errors import PublishError
 from gomachinery_py.producer import new_task_uuid
 from gomachinery_py.types import Float32, Int8, Json, UInt64
 
@@ -39,8 +41,9 @@ class _Clock:
         return 0.0
 
 
-def _server(port: _Port) -> Server:
-    server = server_on(port)
+def _server(port: _Port, broker: str = "") -> Server:
+    server = Server(broker, result_backend="redis://localhost") if broker else server_on(port)
+    server.broker.port = server.backend.port = port
     server.clock = server.broker.clock = server.backend.clock = _Clock()
     server._sends._clock = server.clock
 
@@ -69,23 +72,16 @@ def _named(sent: list[tuple[bool, list[Command]]]) -> list[tuple[bool, list[Comm
     def name(text: str) -> str:
         return re.sub(r"task_[0-9a-f-]{36}", lambda match: found.setdefault(match[0], f"task_{len(found)}"), text)
 
-    return [
-        (
-            atomic,
-            [
-                tuple(
-                    name(word.decode()).encode()
-                    if isinstance(word, bytes)
-                    else name(word)
-                    if isinstance(word, str)
-                    else word
-                    for word in command
-                )
-                for command in commands
-            ],
-        )
-        for atomic, commands in sent
-    ]
+    def told(word: Any) -> Any:
+        if isinstance(word, bytes):
+            return name(word.decode()).encode()
+        if isinstance(word, dict):
+            return {key: told(value) for key, value in word.items()}
+        if isinstance(word, list | tuple):
+            return tuple(told(each) for each in word)
+        return name(word) if isinstance(word, str) else word
+
+    return [(atomic, [told(command) for command in commands]) for atomic, commands in sent]
 
 
 def _outcome(call: Callable[[], Any]) -> Any:
@@ -122,6 +118,20 @@ def whole() -> Server:
     return server
 
 
+@pytest.fixture(scope="module")
+def quick_on_rabbitmq() -> Server:
+    """The quick way where tasks are on RabbitMQ and results on Redis."""
+    return _server(_Port(), "amqp://localhost/")
+
+
+@pytest.fixture(scope="module")
+def whole_on_rabbitmq() -> Server:
+    """The same with a handler."""
+    server = _server(_Port(), "amqp://localhost/")
+    server.set_pre_publish_handler(lambda _signature: None)
+    return server
+
+
 def _sent(server: Server, call: Callable[[], Any]) -> tuple[Any, list[tuple[bool, list[Command]]]]:
     """What came of a call, and what it sent."""
     port = server.broker.port
@@ -143,6 +153,43 @@ def test_one_send(quick: Server, whole: Server, name: str, args: list[Any]) -> N
     result.signature.uuid = exact.signature.uuid
     assert repr(exact.signature) == repr(result.signature)
     assert result.signature.declared is quick.tasks[name]
+
+
+@settings(deadline=None)
+@given(name=tasks, args=st.lists(values, max_size=5))
+def test_one_send_on_rabbitmq(quick_on_rabbitmq: Server, whole_on_rabbitmq: Server, name: str, args: list[Any]) -> None:
+    """PENDING on Redis, then the publish with what it relies on: the same commands, or the same refusal."""
+    result, sent = _sent(quick_on_rabbitmq, lambda: quick_on_rabbitmq.tasks[name].send(*args))
+    exact, exactly = _sent(whole_on_rabbitmq, lambda: whole_on_rabbitmq.tasks[name].send(*args))
+    assert exactly == sent
+    if isinstance(exact, tuple):
+        assert exact == result
+    else:
+        result.signature.uuid = exact.signature.uuid
+        assert repr(exact.signature) == repr(result.signature)
+
+
+class _Refusing(_Port):
+    """Stores states; refuses to publish."""
+
+    def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
+        super().send(requests)
+        refused = AMQPRefused("RabbitMQ: no queue takes it", NO_ROUTE)
+        return [[refused if name == "basic_publish" else None for name, *_ in each.commands] for each in requests]
+
+
+def test_a_plain_publish_that_is_refused() -> None:
+    """PublishError names the task, by ``asend`` as well; the quick way was taken."""
+    port = _Refusing()
+    server = _server(port, "amqp://localhost/")
+    task = server.tasks["numbers"]
+    assert server._sends.plainly(task, (1, 2, 3)) is not None
+    with pytest.raises(PublishError, match="task numbers: RabbitMQ: no queue takes it"):
+        task.send(1, 2, 3)
+    with pytest.raises(PublishError, match="task numbers: RabbitMQ: no queue takes it"):
+        asyncio.run(task.asend(1, 2, 3))
+    kinds = [[name for name, *_ in commands] for _, commands in port.requests]
+    assert kinds == [["SET"], ["ensure", "basic_publish"]] * 2
 
 
 @settings(deadline=None)

@@ -39,7 +39,7 @@ from gomachinery_py.effects import Clock, Command, Port, sleep
 from gomachinery_py.errors import ConfigError, WireError, WrongKeyType
 from gomachinery_py.incoming import brief
 from gomachinery_py.wire import decode_task_state, encode_task_state, names
-from gomachinery_py.wire.model import GroupMeta, Signature, TaskState
+from gomachinery_py.wire.model import PENDING, GroupMeta, Signature, TaskState
 
 __all__ = ["AMQPBackend"]
 
@@ -120,16 +120,18 @@ class AMQPBackend(Backend):
         messages = self._published(queue, states)
         is_completed = states[-1].is_completed
         exchange, *declared = self._declared(queue, answered=is_completed)
-        # The queue has been there since the task was sent, and binding it again costs more than all else. Declaring it
+        # A queue has been there since its task was sent, and binding it again costs more than all else. Declaring it
         # tells whether it is one of states, and the time that a result is kept starts with the result.
         known = self._declared(queue, answered="later" if is_completed else False)[:2]
+        whole = [exchange, *declared, *messages]
+        is_new = states[0].state == PENDING
         try:
             try:
-                await self.port.execute_many([*known, *messages])
+                await self.port.execute_many(whole if is_new else [*known, *messages])
             except AMQPRefused as error:
                 if error.code != NO_ROUTE:
                     raise
-                await self.port.execute_many([exchange, *declared, *messages])
+                await self.port.execute_many(whole)
         except AMQPRefused as error:
             if error.code != PRECONDITION_FAILED:
                 raise

@@ -21,8 +21,8 @@ Queues, bindings and arguments are Go's, so that either side may declare them ag
   every default task a second time.
 * Publishing is mandatory and confirmed, delayed tasks too. A delayed task's own queue is declared with it.
 * Delays are rounded up to whole milliseconds: a task never runs before its ETA.
-* ``prefetch_count`` counts when it was set. Otherwise it is the worker's concurrency, but not under Go's 3, and what
-  lies behind a slow task goes back to the queue.
+* ``prefetch_count`` counts when it was set. Otherwise it is the worker's concurrency, but not under Go's 3, and more
+  while tasks are short; what lies behind a slow task goes back to the queue.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from gomachinery_py.amqp_commands import (
 from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
 from gomachinery_py.config import AMQPConfig, Config
 from gomachinery_py.effects import Clock, Command, Port
-from gomachinery_py.errors import PublishError, SignatureError
+from gomachinery_py.errors import PublishError, ServiceError, SignatureError
 from gomachinery_py.golang.json import Number, value_text
 from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.incoming import brief
@@ -189,6 +189,9 @@ class AMQPBroker(Broker):
             declared,
         ]
 
+    def refusal(self, task: str, error: ServiceError) -> Exception:
+        return PublishError(f"task {brief(task)}: {error}") if isinstance(error, AMQPRefused) else error
+
     async def publish(self, signature: Signature) -> None:
         await self.publish_all([signature])
 
@@ -202,8 +205,9 @@ class AMQPBroker(Broker):
         try:
             await self.port.execute_many(commands)
         except AMQPRefused as error:
-            what = f"task {brief(at_once[0].name)}" if len(at_once) == 1 else f"some of {len(at_once)} tasks"
-            raise PublishError(f"{what}: {error}") from error
+            if len(at_once) == 1:
+                raise self.refusal(at_once[0].name, error) from error
+            raise PublishError(f"some of {len(at_once)} tasks: {error}") from error
         for signature in delayed:
             await self._publish_delayed(signature)
 

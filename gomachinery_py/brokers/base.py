@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
+from gomachinery_py.errors import ServiceError
 from gomachinery_py.incoming import check_body
 from gomachinery_py.wire import encode_signature
 from gomachinery_py.wire.model import Signature
@@ -101,6 +102,10 @@ class Broker(ABC):
     @abstractmethod
     def publish_commands(self, signature: Signature) -> list[Command]:
         """The commands that put a prepared signature on its queue, or hold it until its ETA."""
+
+    def refusal(self, task: str, error: ServiceError) -> Exception:  # noqa: ARG002
+        """What a sender is told when the service refused the commands that publish a task of this name."""
+        return error
 
     async def publish(self, signature: Signature) -> None:
         """Put a signature on its queue; returns when the broker has it."""

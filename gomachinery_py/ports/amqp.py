@@ -45,40 +45,52 @@ class AMQPPort(Port):
                 self._link = Link(self.targets)
             return self._link
 
-    def _submit(self, requests: Sequence[Request], done: Any) -> Link:
+    def _observe(self, requests: Sequence[Request]) -> None:
         if self.observer is not None:
             for request in requests:
                 for command in request.commands:
                     self.observer(command)
+
+    def _submit(self, requests: Sequence[Request], done: Any) -> Link:
+        self._observe(requests)
         while True:
             link = self._current()
             if link.submit([request.commands for request in requests], done):
                 return link
 
-    def _settled(self, requests: Sequence[Request]) -> list[list[Any] | Exception] | None:
-        """The answers to requests that RabbitMQ does not answer; None when there are others too.
+    def _at_once(self, requests: Sequence[Request]) -> list[list[Any] | Exception] | None:
+        """The answers to requests for which nobody has to wait; None when there are others too.
 
         A worker asks these of every task, and waiting for the link's thread costs more than the rest.
         """
-        commands = [command for request in requests for command in request.commands]
         link = self._link
-        if link is None or self._pid != os.getpid():
+        if link is None or link.ended or self._pid != os.getpid():
             return None
+        if len(requests) == 1:
+            answer = link.publisher.publish(requests[0].commands)
+            if answer is not None:
+                self._observe(requests)
+                return [answer]
+        commands = [command for request in requests for command in request.commands]
+        if len(commands) == 1 and commands[0][0] == "fetch":
+            taken = link.consumers.take(commands[0][1])
+            if taken is not None:
+                self._observe(requests)
+            return None if taken is None else [[taken]]
         acks = []
-        for command in commands:
-            name, fields = command
+        for name, fields in commands:
             if name == "basic_ack":
-                acks.append(command)
+                acks.append(fields["held"])
             elif name != "holds" or not link.consumers.has(fields["held"]):
                 return None
-        if acks:
-            self._submit([Request(self, acks)], lambda _answers: None)
+        self._observe(requests)
+        link.consumers.ack(acks)
         return [[True] * len(request.commands) for request in requests]
 
     def send(self, requests: Sequence[Request]) -> list[list[Any] | Exception]:
-        settled = self._settled(requests)
-        if settled is not None:
-            return settled
+        answers = self._at_once(requests)
+        if answers is not None:
+            return answers
         answered: SimpleQueue[Answers] = SimpleQueue()
         link = self._submit(requests, answered.put)
         while True:

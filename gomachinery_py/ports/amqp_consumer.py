@@ -16,15 +16,17 @@ here while it is still being worked on is not begun a second time: it takes the 
 from __future__ import annotations
 
 import logging
+import threading
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pika.exceptions import AMQPError
 
 from gomachinery_py.amqp_commands import Held
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.ports.amqp_connection import properties_told
 from gomachinery_py.ports.amqp_lane import Lane
 from gomachinery_py.ports.amqp_target import refused
 
@@ -42,6 +44,12 @@ _PATIENCE = 0.3
 # What a lost connection leaves behind is expected again within this time.
 _ORPHAN_SECONDS = 60.0
 _SETUP_SECONDS = 10.0
+# While tasks are short a worker asks for several times what it may have under way; then it may have twice as much as it
+# works on, so that acks and messages need not wait for each other. With a large message that ends, for a while.
+_MUCH_MORE = 2
+_WINDOW = 2
+_LARGE = 64 * 1024
+_SMALL_SECONDS = 10.0
 
 
 class _Orphan:
@@ -61,7 +69,8 @@ class Consumer:
         self._queue: str = fields["queue"]
         self._worker: str = fields["worker"]
         self._topology: tuple[tuple[str, dict[str, Any]], ...] = fields["topology"]
-        self._prefetch: int = fields["prefetch"]
+        self._least_prefetch = self._prefetch = fields["prefetch"]
+        self._small_until = 0.0
         self._strict: bool = fields["strict"]
         #: idle, opening, consuming, pausing
         self.state = "idle"
@@ -74,6 +83,9 @@ class Consumer:
         self._acked: dict[int, Held] = {}
         self._orphans: dict[bytes, list[_Orphan]] = {}
         self._waiter: tuple[Reply, int, float] | None = None
+        self._satisfying = False
+        # What is buffered, held, acked and orphaned changes on the threads that take and settle, too.
+        self.lock = threading.RLock()
         self._since = 0.0
         self._setup_until = 0.0
         self._stopped = False
@@ -82,52 +94,64 @@ class Consumer:
     # -- commands --
 
     def fetch(self, fields: dict[str, Any], reply: Reply) -> None:
-        limit: int = fields["limit"]
-        if self._stopped:
-            reply([])
+        if self._wants_more(fields["limit"]):
+            self._resize(_WINDOW * (len(self._held) + fields["limit"]))
+        with self.lock:
+            taken = self._taken(fields["limit"]) if self._buffer else None
+        if self._stopped or taken:
+            reply(taken or [])
             return
-        if self._buffer:
-            reply(self._taken(limit))
-            return
-        self._waiter = (reply, limit, self._link.now() + fields["wait"])
+        self._waiter = (reply, fields["limit"], self._link.now() + fields["wait"])
         self._consume()
+
+    def take(self, limit: int) -> list[Held] | None:
+        """What is here; None when the link's thread has to see to it. For any thread."""
+        with self.lock:
+            if not self._buffer or self._stopped or self._wants_more(limit):
+                return None
+            return self._taken(limit)
 
     def holds(self, held: Held) -> bool:
         return held.generation == self._generation and held.tag in self._held
 
     def abandon(self, held: Held) -> None:
         """Nobody works on a message that was lost with its connection; when it comes again it is a new one."""
-        left = [orphan for orphan in self._orphans.pop(held.body, []) if orphan.held is not held]
-        if left:
-            self._orphans[held.body] = left
+        with self.lock:
+            left = [orphan for orphan in self._orphans.pop(held.body, []) if orphan.held is not held]
+            if left:
+                self._orphans[held.body] = left
 
     def settle(self, held: Held, how: str) -> bool:
-        """``ack``, ``requeue`` or ``drop`` it; False when RabbitMQ has taken the message away meanwhile."""
-        if not self.holds(held) or self._lane is None:
-            for orphan in self._orphans.get(held.body, ()):
-                if orphan.held is held:
-                    orphan.settled = how
-            return False
-        del self._held[held.tag]
-        if how == "ack":
-            self._acked[held.tag] = held
-        else:
-            self._send(how, held.tag)
-        return True
+        """``ack``, ``requeue`` or ``drop`` it; False when RabbitMQ has taken the message away meanwhile.
+
+        For any thread when it is an ack; :meth:`flush` sends it.
+        """
+        with self.lock:
+            if not self.holds(held) or self._lane is None:
+                for orphan in self._orphans.get(held.body, ()):
+                    if orphan.held is held:
+                        orphan.settled = how
+                return False
+            del self._held[held.tag]
+            if how == "ack":
+                self._acked[held.tag] = held
+            else:
+                self._send(how, held.tag)
+            return True
 
     def flush(self) -> None:
         """Send the acks that have come together: one for all that nothing unsettled lies before."""
-        if not self._acked or self._lane is None or not self._lane.channel.is_open:
-            return
-        acked = sorted(self._acked)
-        self._acked.clear()
-        unsettled = [*self._held, *(held.tag for held in self._buffer)]
-        first = min(unsettled) if unsettled else acked[-1] + 1
-        before = bisect_left(acked, first)
-        if before:
-            self._lane.channel.basic_ack(acked[before - 1], multiple=before > 1)
-        for tag in acked[before:]:
-            self._lane.channel.basic_ack(tag)
+        with self.lock:
+            if not self._acked or self._lane is None:
+                return
+            acked = sorted(self._acked)
+            unsettled = [*self._held, *(held.tag for held in self._buffer)]
+            first = min(unsettled) if unsettled else acked[-1] + 1
+            before = bisect_left(acked, first)
+            tags = [(acked[before - 1], before > 1)] if before else []
+            # Otherwise the channel is gone, and they are settled when they come again.
+            if self._lane.ack([*tags, *((tag, False) for tag in acked[before:])]):
+                self._acked.clear()
 
     def _send(self, how: str, tag: int) -> None:
         assert self._lane is not None
@@ -137,8 +161,9 @@ class Consumer:
             self._lane.channel.basic_nack(tag, requeue=how == "requeue")
 
     def stop(self) -> None:
-        self._stopped = True
-        self._pause()
+        with self.lock:
+            self._stopped = True
+            self._pause()
         self._answer([])
 
     def retire(self, reply: Reply) -> None:
@@ -160,8 +185,9 @@ class Consumer:
             self._link.open_lane(self)
 
     def opened(self, lane: Lane) -> None:
-        self._lane = lane
-        self._generation += 1
+        with self.lock:
+            self._lane = lane
+            self._generation += 1
         lane.channel.add_on_cancel_callback(self._cancelled_by_server)
         try:
             for name, fields in self._topology:
@@ -175,12 +201,32 @@ class Consumer:
         assert self._lane is not None
         self.state = "opening"
         self._setup_until = self._link.now() + _SETUP_SECONDS
+        if self._prefetch != self._least_prefetch:
+            self._prefetch = self._least_prefetch
+            self._lane.channel.basic_qos(prefetch_count=self._prefetch)
+        self._consume_as_new()
+
+    def _consume_as_new(self) -> None:
+        assert self._lane is not None
         # A tag may be used again only when its cancelling has been answered; a new one each time is simpler.
         self._tags += 1
         self._tag = self._worker if self._tags == 1 else f"{self._worker}.{self._tags}"
-        self._lane.channel.basic_consume(
-            self._queue, self._arrived, consumer_tag=self._tag, callback=lambda _: self._consuming()
-        )
+        self._lane.consume(self._queue, self._tag, self._arrived, lambda _: self._consuming())
+
+    def _wants_more(self, limit: int) -> bool:
+        """Whether tasks are so short that what may be under way at a time holds them up."""
+        if self._strict or limit < _MUCH_MORE * self._prefetch or self.state != "consuming":
+            return False
+        return self._small_until < self._link.now()
+
+    def _resize(self, prefetch: int) -> None:
+        """Consume with another prefetch; what comes by the old tag meanwhile is as good."""
+        assert self._lane is not None
+        self._prefetch = prefetch
+        old = self._tag
+        self._lane.channel.basic_qos(prefetch_count=prefetch)
+        self._consume_as_new()
+        self._lane.channel.basic_cancel(old)
 
     def _consuming(self) -> None:
         if self.state == "opening":
@@ -188,21 +234,38 @@ class Consumer:
         if self._stopped:
             self._pause()
 
-    def _arrived(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        if method.redelivered and self._adopted(body, method.delivery_tag):
+    def _arrived(self, _consumer: bytes, tag: int, redelivered: bool, properties: bytes, body: bytes) -> None:
+        if self._lane is None or not self._lane.channel.is_open:
             return
-        told = {name: value for name, value in vars(properties).items() if value is not None}
-        held = Held(self._queue, self._worker, body, method.redelivered, told, self._generation, method.delivery_tag)
-        if not self._buffer:
-            self._since = self._link.now()
-        self._buffer.append(held)
-        if self._waiter is not None:
+        if self.state == "pausing":
+            # It was under way when the consuming was ended.
+            self._send("requeue", tag)
+            return
+        with self.lock:
+            if redelivered and self._adopted(body, tag):
+                return
+            told = properties_told(properties)
+            held = Held(self._queue, self._worker, body, redelivered, told, self._generation, tag)
+            if not self._buffer:
+                self._since = self._link.now()
+            self._buffer.append(held)
+        if len(body) > _LARGE:
+            self._small_until = self._link.now() + _SMALL_SECONDS
+            if self._prefetch > self._least_prefetch and self.state == "consuming":
+                self._resize(self._least_prefetch)
+        if self._waiter is not None and not self._satisfying:
             # A moment later, so that what has arrived with it goes along.
+            self._satisfying = True
             self._link.later(0, self._satisfy)
 
     def _satisfy(self) -> None:
-        if self._waiter is not None and self._buffer:
-            self._answer(self._taken(self._waiter[1]))
+        self._satisfying = False
+        if self._waiter is None:
+            return
+        with self.lock:
+            taken = self._taken(self._waiter[1])
+        if taken:
+            self._answer(taken)
 
     def _taken(self, limit: int) -> list[Held]:
         taken = [self._buffer.popleft() for _ in range(min(limit, len(self._buffer)))]
@@ -255,8 +318,9 @@ class Consumer:
 
     def _give_back(self) -> None:
         # The last one first costs nothing and leaves them in their order whatever the queue's type.
-        while self._buffer:
-            self._send("requeue", self._buffer.pop().tag)
+        with self.lock:
+            while self._buffer:
+                self._send("requeue", self._buffer.pop().tag)
 
     def _paused(self) -> None:
         if self.state == "pausing":
@@ -276,17 +340,18 @@ class Consumer:
 
     def lost(self, error: ServiceError | ServiceUnavailable) -> None:
         """The channel is gone, and with it everything that it held."""
-        self._lane, self.state = None, "idle"
-        until = self._link.now() + _ORPHAN_SECONDS
-        for body in [body for body, orphans in self._orphans.items() if orphans[-1].until < self._link.now()]:
-            del self._orphans[body]
-        for held in (*self._held.values(), *self._acked.values()):
-            orphan = _Orphan(held, until)
-            orphan.settled = "ack" if held.tag in self._acked else None
-            self._orphans.setdefault(held.body, []).append(orphan)
-        self._held.clear()
-        self._acked.clear()
-        self._buffer.clear()
+        now = self._link.now()
+        with self.lock:
+            self._lane, self.state = None, "idle"
+            for body in [body for body, orphans in self._orphans.items() if orphans[-1].until < now]:
+                del self._orphans[body]
+            for held in (*self._held.values(), *self._acked.values()):
+                orphan = _Orphan(held, now + _ORPHAN_SECONDS)
+                orphan.settled = "ack" if held.tag in self._acked else None
+                self._orphans.setdefault(held.body, []).append(orphan)
+            self._held.clear()
+            self._acked.clear()
+            self._buffer.clear()
         self._answer(error)
         reply, self._when_closed = self._when_closed, None
         if reply is not None:
@@ -330,6 +395,21 @@ class Consumers:
         """``holds`` without consequences; for any thread, since it only looks."""
         consumer = self._of(held)
         return consumer is not None and consumer.holds(held)
+
+    def take(self, fields: dict[str, Any]) -> list[Held] | None:
+        """``fetch`` of what is here already; None when there is nothing. For any thread."""
+        consumer = self._all.get((fields["queue"], fields["worker"]))
+        return None if consumer is None else consumer.take(fields["limit"])
+
+    def ack(self, messages: Sequence[Held]) -> None:
+        """``basic_ack`` of several at once. For any thread."""
+        touched = set()
+        for held in messages:
+            consumer = self._of(held)
+            if consumer is not None and consumer.settle(held, "ack"):
+                touched.add(consumer)
+        for consumer in touched:
+            consumer.flush()
 
     def flush(self) -> None:
         """Everything that had come in has been taken in."""

@@ -6,12 +6,13 @@ An error that RabbitMQ answers closes the channel; so nobody else is touched by 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pika import exceptions, spec
 
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.ports.amqp_connection import Connection, Delivered, ack_frame
 from gomachinery_py.ports.amqp_target import refused, table
 
 __all__ = ["Lane", "Lanes", "Owner"]
@@ -45,12 +46,16 @@ class Owner(Protocol):
 class Lane:
     """A channel; opened at once, ready when ``owner.opened`` is called."""
 
-    def __init__(self, connection: Any, explain: Callable[[BaseException], ServiceUnavailable], owner: Owner) -> None:
+    def __init__(
+        self, connection: Connection, explain: Callable[[BaseException], ServiceUnavailable], owner: Owner
+    ) -> None:
         self.owner: Owner | None = owner
         self.published = 0
         self._explain = explain
         self._on_get: GetReply | None = None
+        self._connection = connection
         self.channel = connection.channel(on_open_callback=self._opened)
+        self._number: int = self.channel.channel_number
         self.channel.add_on_close_callback(self._closed)
 
     # -- methods whose encoding is ours --
@@ -58,20 +63,35 @@ class Lane:
     def send(self, name: str, fields: dict[str, Any]) -> None:
         """Send a command that is answered by nothing, or by a confirm."""
         if name == "basic_publish":
-            properties = dict(fields["properties"])
-            if "headers" in properties:
-                properties["headers"] = table(properties["headers"])
-            self.channel.basic_publish(
-                fields["exchange"],
-                fields["routing_key"],
-                fields["body"],
-                spec.BasicProperties(**properties),
-                mandatory=fields["mandatory"],
-            )
-            self.published += 1
+            self.publish(fields)
             return
         arguments = {**fields, "arguments": table(fields.get("arguments"))}
         getattr(self.channel, name)(**arguments)
+
+    def publish(self, fields: dict[str, Any]) -> int:
+        """Send a message; the number of its confirm. For any thread, one at a time."""
+        properties = fields["properties"]
+        if "headers" in properties:
+            properties = {**properties, "headers": table(properties["headers"])}
+        if not self._connection.emit_message(
+            self._number, fields["exchange"], fields["routing_key"], fields["mandatory"], properties, fields["body"]
+        ):
+            raise exceptions.ChannelWrongStateError("Channel is closed.")
+        self.published += 1
+        return self.published
+
+    def ack(self, tags: Sequence[tuple[int, bool]]) -> bool:
+        """Acknowledge messages, each with those before it if that is said; False when the channel is gone.
+
+        For any thread.
+        """
+        frames = [ack_frame(self._number, tag, multiple=multiple) for tag, multiple in tags]
+        return self._connection.emit(self._number, b"".join(frames))
+
+    def consume(self, queue: str, tag: str, delivered: Delivered, begun: Callable[[Any], None]) -> None:
+        """``begun`` is called when RabbitMQ agrees, ``delivered`` for each message."""
+        self._connection.deliveries[self._number] = delivered
+        self.channel.basic_consume(queue, _never, consumer_tag=tag, callback=begun)
 
     def get(self, queue: str, reply: GetReply) -> None:
         """``reply(method, properties, body)``; all None when the queue is empty."""
@@ -89,22 +109,23 @@ class Lane:
     def _opened(self, channel: Any) -> None:
         channel.add_on_return_callback(self._returned)
         channel.add_callback(self._got_nothing, [spec.Basic.GetEmpty], False)
+        self._connection.confirms[self._number] = self._confirmed
         # Without waiting: whatever is published comes after it.
-        channel.confirm_delivery(self._confirmed)
+        channel.confirm_delivery(_never)
         if self.owner is not None:
             self.owner.opened(self)
         else:
             channel.close()
 
     def _closed(self, _channel: Any, reason: BaseException) -> None:
+        self._connection.forget(self._number)
         owner, self.owner = self.owner, None
         if owner is not None:
             owner.lost(refused(reason) if isinstance(reason, exceptions.ChannelClosed) else self._explain(reason))
 
-    def _confirmed(self, frame: Any) -> None:
+    def _confirmed(self, tag: int, multiple: bool, ok: bool) -> None:
         if self.owner is not None:
-            method = frame.method
-            self.owner.confirmed(method.delivery_tag, method.multiple, isinstance(method, spec.Basic.Ack))
+            self.owner.confirmed(tag, multiple, ok)
 
     def _returned(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         if self.owner is not None:
@@ -120,6 +141,10 @@ class Lane:
         reply, self._on_get = self._on_get, None
         if reply is not None:
             reply(method, properties, body)
+
+
+def _never(*_: Any) -> None:
+    """What pika is given to call, and does not: the connection reads these frames by itself."""
 
 
 class Lanes:

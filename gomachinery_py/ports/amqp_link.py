@@ -14,14 +14,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from pika import SelectConnection, exceptions
+from pika import exceptions
 from pika.adapters.select_connection import IOLoop
 
 from gomachinery_py.effects import Command
 from gomachinery_py.errors import ServiceUnavailable
 from gomachinery_py.ports.amqp_claims import Claims
+from gomachinery_py.ports.amqp_connection import Connection
 from gomachinery_py.ports.amqp_consumer import Consumers
 from gomachinery_py.ports.amqp_lane import Lane, Lanes, Owner
+from gomachinery_py.ports.amqp_publisher import Publisher
 from gomachinery_py.ports.amqp_run import ANSWER_SECONDS, Run
 from gomachinery_py.ports.amqp_target import AMQPTarget
 
@@ -48,6 +50,7 @@ class Link:
         self.lanes = Lanes(self.open_lane)
         self.consumers = Consumers(self)
         self.claims = Claims(self)
+        self.publisher = Publisher(self)
         self.own_commands: dict[str, OwnCommand] = {
             "parallel": self._parallel,
             **self.consumers.commands(),
@@ -55,7 +58,7 @@ class Link:
         }
         self._targets = targets
         self._target = targets[0]
-        self._connection: Any = None
+        self._connection: Connection | None = None
         self._state = "closed"
         self._blocked = False
         self._sweeping = False
@@ -78,6 +81,12 @@ class Link:
             self._inbox.append((batch, done))
         self._ioloop.add_callback_threadsafe(self._take_in)
         return True
+
+    def call(self, what: Callable[[], None]) -> None:
+        """Call it on this link's thread, if that has not ended."""
+        with self._lock:
+            if not self._closing:
+                self._ioloop.add_callback_threadsafe(what)
 
     def close(self) -> None:
         """Close the connection, once what was sent has arrived, and end the thread."""
@@ -121,9 +130,16 @@ class Link:
         return time.monotonic()
 
     def _take_in(self) -> None:
-        while self._inbox:
-            self._begin(*self._inbox.popleft())
-        self.consumers.flush()
+        connection = self._connection
+        if connection is not None:
+            connection.hold()
+        try:
+            while self._inbox:
+                self._begin(*self._inbox.popleft())
+            self.consumers.flush()
+        finally:
+            if connection is not None:
+                connection.let_go()
 
     def _begin(self, batch: Sequence[Sequence[Command]], done: Callable[[Answers], None]) -> None:
         answers: Answers = [[] for _ in batch]
@@ -171,6 +187,7 @@ class Link:
 
     def open_lane(self, owner: Owner) -> Lane:
         """A new channel on the connection."""
+        assert self._connection is not None
         return Lane(self._connection, self.explain, owner)
 
     def explain(self, error: BaseException | None) -> ServiceUnavailable:
@@ -189,7 +206,7 @@ class Link:
                 self._drop(self.explain(error))
                 self._end_if_closing()
 
-        self._connection = SelectConnection(
+        self._connection = Connection(
             self._target.parameters,
             on_open_callback=self._opened,
             on_open_error_callback=not_opened,
@@ -221,6 +238,7 @@ class Link:
         self.ensured.clear()
         self._waiting.clear()
         self.lanes.dropped()
+        self.publisher.lost(error)
         self.consumers.lost(error)
         self.claims.lost(error)
         for run in list(self._runs):
@@ -254,12 +272,17 @@ class Link:
         self._sweeping = False
         now = self.now()
         for run in [run for run in self._runs if run.deadline is not None and run.deadline < now]:
-            run.fail(self._silent())
+            run.fail(self.silent())
         consuming = self.consumers.sweep(now)
         if self._runs or consuming:
             self._sweep_soon()
 
-    def _silent(self) -> ServiceUnavailable:
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._state == "open"
+
+    def silent(self) -> ServiceUnavailable:
         why = "it is short of memory or disk" if self._blocked else "is it overloaded?"
         return ServiceUnavailable(
             f"RabbitMQ at {self._target.label} did not confirm within {ANSWER_SECONDS:g} s: {why}"

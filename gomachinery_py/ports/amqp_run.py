@@ -21,13 +21,23 @@ from gomachinery_py.ports.amqp_target import refused, table
 if TYPE_CHECKING:
     from gomachinery_py.ports.amqp_link import Link
 
-__all__ = ["ANSWER_SECONDS", "Run"]
+__all__ = ["ANSWER_SECONDS", "Run", "not_routed", "not_taken"]
 
 ANSWER_SECONDS = 10.0
 """So long RabbitMQ may be silent while something waits for it."""
 
 _PIPED = {"exchange_declare", "queue_declare", "queue_bind", "basic_publish", "ensure"}
 _REFUSALS = (AMQPError, ServiceError, TypeError, ValueError, OverflowError)
+
+
+def not_routed(published: dict[str, Any]) -> AMQPRefused:
+    """A message came back."""
+    return AMQPRefused(f"RabbitMQ: no queue takes the routing key {published['routing_key']!r}", NO_ROUTE)
+
+
+def not_taken() -> AMQPRefused:
+    """A message was nacked."""
+    return AMQPRefused("RabbitMQ did not take the message: is its queue full?", 0)
 
 
 class Run:
@@ -233,12 +243,9 @@ class Run:
             if index is None:
                 continue
             if index in self._unrouted:
-                key = self.commands[index][1]["routing_key"]
-                self._replies[index] = AMQPRefused(f"RabbitMQ: no queue takes the routing key {key!r}", NO_ROUTE)
-            elif ok:
-                self._replies[index] = None
+                self._replies[index] = not_routed(self.commands[index][1])
             else:
-                self._replies[index] = AMQPRefused("RabbitMQ did not take the message: is its queue full?", 0)
+                self._replies[index] = None if ok else not_taken()
         if not self._unconfirmed:
             self._covered.clear()
         self._progress()
