@@ -18,6 +18,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "beat": "beat:beat",
+    "contract": "contract:contract",
     "delayed": "queues:delayed",
     "dev": "dev:dev",
     "doctor": "doctor:doctor",

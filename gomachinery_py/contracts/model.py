@@ -13,7 +13,16 @@ from gomachinery_py.annotations import MachineryType, type_named
 from gomachinery_py.calls import REQUIRED, Parameter, Parameters
 from gomachinery_py.errors import MachineryError
 
-__all__ = ["ANY", "REQUIRED", "VERSION", "Contract", "ContractError", "ParameterContract", "ResultContract", "TaskContract"]
+__all__ = [
+    "ANY",
+    "REQUIRED",
+    "VERSION",
+    "Contract",
+    "ContractError",
+    "ParameterContract",
+    "ResultContract",
+    "TaskContract",
+]
 
 VERSION: Final = 1
 

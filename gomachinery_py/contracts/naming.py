@@ -10,13 +10,14 @@ from typing import Final
 
 __all__ = ["GO_RESERVED", "distinct", "go_name", "numbered", "pascal_name", "python_name"]
 
-GO_RESERVED: Final = frozenset(
+_GO_WORDS: Final = (
     "break case chan const continue default defer else fallthrough for func go goto if import interface map package "
     "range return select struct switch type var "
     "any bool byte comparable complex64 complex128 error float32 float64 int int8 int16 int32 int64 rune string uint "
     "uint8 uint16 uint32 uint64 uintptr true false iota nil append cap clear close complex copy delete imag len make "
-    "max min new panic print println real recover init main _".split()
+    "max min new panic print println real recover init main _"
 )
+GO_RESERVED: Final = frozenset(_GO_WORDS.split())
 """Go's keywords and predeclared identifiers: none of them is shadowed."""
 
 

@@ -90,7 +90,9 @@ def _default(where: str, kind: MachineryType | None, value: Any) -> Any:
             # Without its fraction it would be taken for an integer.
             return Number(repr(value))
         if infer_type(value).name in ("[]byte", "[]uint8"):
-            raise ContractError(f"{where}: its default is bytes, which a contract can hold only with the annotation bytes")
+            raise ContractError(
+                f"{where}: its default is bytes, which a contract can hold only with the annotation bytes"
+            )
     return parse(write_value((kind or infer_type(value)).to_wire(value)).encode())
 
 

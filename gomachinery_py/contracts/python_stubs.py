@@ -11,17 +11,20 @@ from gomachinery_py.contracts.model import ANY, REQUIRED, Contract, ParameterCon
 from gomachinery_py.contracts.naming import distinct, numbered, python_name
 from gomachinery_py.contracts.quoting import quoted
 from gomachinery_py.golang.json import Number
-from gomachinery_py.wire.reflect import reflect_value
+from gomachinery_py.wire.reflect import RANGES, reflect_value
 
 __all__ = ["python_stubs"]
 
 _WIDTH: Final = 110
 # What a Machinery type is in Python; the others have an alias in gomachinery_py.types.
 _BUILTIN: Final = {"bool": "bool", "int64": "int", "float64": "float", "string": "str", "[]byte": "bytes", ANY: "Any"}
-_ALIASES: Final = {name.lower(): name for name in "Int Int8 Int16 Int32 UInt UInt8 UInt16 UInt32 UInt64 Float32".split()}
-_RESERVED: Final = frozenset(
-    [*_BUILTIN.values(), *_ALIASES.values(), *"Json NotImplementedError Server Tasks list self server tuple".split()]
-)
+_ALIASES: Final = {
+    name: name.replace("u", "U", 1).replace("int", "Int").replace("float", "Float")
+    for name in (*RANGES, "float32")
+    if name not in _BUILTIN
+}
+_USED: Final = ("Json", "NotImplementedError", "Server", "Tasks", "list", "self", "server", "tuple")
+_RESERVED: Final = frozenset([*_BUILTIN.values(), *_ALIASES.values(), *_USED])
 
 
 def python_stubs(contract: Contract, source: str, models: str = "") -> str:
@@ -66,9 +69,7 @@ class _Module:
 
     def _models(self) -> set[str]:
         """Names of models that can be imported."""
-        values = [
-            value for task in self.contract.tasks.values() for value in (*task.parameters, *(task.results or ()))
-        ]
+        values = [value for task in self.contract.tasks.values() for value in (*task.parameters, *(task.results or ()))]
         return {value.json for value in values if value.json and self._is_model(value.json)}
 
     def _is_model(self, name: str) -> bool:

@@ -12,7 +12,7 @@ __all__ = ["plain", "quoted"]
 
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:[.-][A-Za-z0-9_]+)*")
 # Words that YAML takes for something else than text.
-_WORDS: Final = frozenset("y n yes no on off true false null none nan inf".split())
+_WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "none", "nan", "inf"})
 _SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Control characters and those that change how a line is shown or where it ends.
 _ESCAPED: Final = re.compile(

@@ -65,7 +65,9 @@ class _Reader:
         if version is None:
             raise self.error(node, f"this is no contract: it does not begin with machinery_contract: {VERSION}")
         if self.text(version, "machinery_contract") != str(VERSION):
-            raise self.error(version, f"only version {VERSION} of machinery_contract can be read here; update this program")
+            raise self.error(
+                version, f"only version {VERSION} of machinery_contract can be read here; update this program"
+            )
         tasks = fields.get("tasks")
         if tasks is None:
             raise self.error(node, "a contract needs tasks; write tasks: {} when there are none")
