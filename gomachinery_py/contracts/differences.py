@@ -22,18 +22,24 @@ _SENT: Final = "make the stubs anew from the contract"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Code as a contract: the tasks that ``name`` serves, and those that it only sends."""
+    """Code as a contract: the tasks that ``name`` serves, and those that it only sends.
+
+    ``describes`` is False where reflection wrote it, which knows neither names nor what is JSON.
+    """
 
     name: str
     serves: Contract
     sends: Contract
     services: frozenset[str]
+    describes: bool
 
     @classmethod
     def of(cls, name: str, serves: Contract, sends: Contract | None = None, service: str | None = None) -> Source:
         """``service`` is what it is called, where its tasks do not say."""
         services = {task.served_by for task in serves.tasks.values()} | ({service} if service is not None else set())
-        return cls(name, serves, sends or Contract({}), frozenset(services))
+        values = [value for task in serves.tasks.values() for value in (*task.parameters, *(task.results or ()))]
+        describes = sends is not None or any(value.json or getattr(value, "name", None) for value in values)
+        return cls(name, serves, sends or Contract({}), frozenset(services), describes)
 
 
 def code_findings(contract: Contract, sources: Sequence[Source]) -> list[Finding]:
@@ -54,7 +60,7 @@ def code_findings(contract: Contract, sources: Sequence[Source]) -> list[Finding
                     )
                 )
             else:
-                found += _Pair(task, code, source.name, is_served=True).findings()
+                found += _Pair(task, code, source, is_served=True).findings()
         for name, code in source.sends.tasks.items():
             task = contract.tasks.get(name)
             if task is None:
@@ -65,7 +71,7 @@ def code_findings(contract: Contract, sources: Sequence[Source]) -> list[Finding
                     )
                 )
             else:
-                found += _Pair(task, code, source.name, is_served=False).findings()
+                found += _Pair(task, code, source, is_served=False).findings()
     found += _missing(contract, sources)
     return sorted(found, key=lambda finding: finding.task)
 
@@ -89,7 +95,7 @@ def _missing(contract: Contract, sources: Sequence[Source]) -> Iterator[Finding]
 class _Pair:
     contract: TaskContract
     code: TaskContract
-    source: str
+    source: Source
     is_served: bool
 
     def findings(self) -> Iterator[Finding]:
@@ -104,7 +110,7 @@ class _Pair:
             kind,
             self.contract.name,
             self.contract.place,
-            f"{what} {contract} in the contract and {code} in {self.source}{place}",
+            f"{what} {contract} in the contract and {code} in {self.source.name}{place}",
             _SERVED if self.is_served else _SENT,
             breaking,
         )
@@ -148,11 +154,10 @@ class _Pair:
 
     def _results(self) -> Iterator[Finding]:
         contract, code = self.contract.result_names, self.code.result_names
-        known = self.contract.parameters + self.code.parameters
         if contract != code:
             breaking = contract is not None and code is not None and not _readable(contract, code)
             yield self._finding("results", "it returns", _results(self.contract), _results(self.code), breaking)
-        elif all(parameter.name is not None for parameter in known):
+        elif self.source.describes and all(parameter.name is not None for parameter in self.code.parameters):
             for number, (one, other) in enumerate(
                 zip(self.contract.results or (), self.code.results or (), strict=True), start=1
             ):

@@ -213,6 +213,7 @@ def _aligned(pairs: list[tuple[str, str]]) -> list[str]:
             alone = 2.5 * ratio <= 1 or ratio >= 2.5
         if alone:
             sections.append([])
+            logarithms.clear()
         sections[-1].append((key, value))
         logarithms.append(math.log(size))
         before = size
