@@ -125,11 +125,13 @@ def _text(rng: random.Random) -> str:
 
 
 def _float(is_short: bool, rng: random.Random) -> float:
+    code = "<f" if is_short else "<d"
     if rng.random() < 0.4:
-        return rng.choice([0.0, -0.0, 1.0, -2.5, 1e20, 1e21, 1e-6, 1e-7, 16777216.0])
-    number: float = math.nan
+        number = rng.choice([0.0, -0.0, 1.0, -2.5, 1e20, 1e21, 1e-6, 1e-7, 16777216.0])
+        return float(struct.unpack(code, struct.pack(code, number))[0])
+    number = math.nan
     while not math.isfinite(number):
-        [number] = struct.unpack("<f", rng.randbytes(4)) if is_short else struct.unpack("<d", rng.randbytes(8))
+        [number] = struct.unpack(code, rng.randbytes(struct.calcsize(code)))
     return number
 
 

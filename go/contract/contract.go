@@ -117,6 +117,11 @@ func readTask(name string, function interface{}, about About) (task, error) {
 			return read, fmt.Errorf("%q is not UTF-8", text)
 		}
 	}
+	for what, number := range map[string]int{"Retries": about.Retries, "RetryTimeout": about.RetryTimeout} {
+		if number < 0 {
+			return read, fmt.Errorf("%s is %d, which is below 0", what, number)
+		}
+	}
 	kind := reflect.TypeOf(function)
 	if kind == nil || kind.Kind() != reflect.Func {
 		return read, fmt.Errorf("it is no function but %v", kind)
@@ -173,6 +178,11 @@ func (t *task) returns(kind reflect.Type) error {
 	last := kind.NumOut() - 1
 	if last < 0 || !kind.Out(last).Implements(errorType) {
 		return fmt.Errorf("its last result is no error, so Machinery does not register it")
+	}
+	switch kind.Out(last).Kind() {
+	case reflect.Interface, reflect.Ptr, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
+	default:
+		return fmt.Errorf("its error is %v, which cannot be nil, so Machinery panics", kind.Out(last))
 	}
 	for i := 0; i < last; i++ {
 		json, isJSON := t.about.ResultJSON[i]
