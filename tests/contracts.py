@@ -115,7 +115,7 @@ def app(url: str = "eager") -> Server:
         raise NotImplementedError
 
     @server.task
-    def anything(one, two=None, three=2.0, *more):  # type: ignore[no-untyped-def]
+    def anything(one, two=2.0, three=None, *more):  # type: ignore[no-untyped-def]
         raise NotImplementedError
 
     for odd in ("server", "int", "self", "__private", "1st", "a b", "a-b", 'q"\\\n', "Ünïcode", "list", "_"):

@@ -23,7 +23,7 @@ _ALIASES: Final = {
     for name in (*RANGES, "float32")
     if name not in _BUILTIN
 }
-_USED: Final = ("Json", "NotImplementedError", "Server", "Tasks", "list", "self", "server", "tuple")
+_USED: Final = ("Json", "NotImplementedError", "Server", "Tasks", "list", "self", "server", "tuple", "type_for")
 _RESERVED: Final = frozenset([*_BUILTIN.values(), *_ALIASES.values(), *_USED])
 
 
@@ -103,8 +103,14 @@ class _Module:
         parts: list[str] = []
         names = numbered([parameter.name for parameter in task.parameters], python_name)
         for parameter, own in zip(task.parameters, names, strict=True):
-            parts.append(f"{'*' if parameter.variadic else ''}{own}: {self._annotation(parameter)}")
-            if parameter.default is not REQUIRED:
+            annotation = self._annotation(parameter)
+            parts.append(f"{'*' if parameter.variadic else ''}{own}: {annotation}")
+            if parameter.default is REQUIRED:
+                continue
+            if parameter.json is not None and self._is_model(parameter.json):
+                self.types.add("type_for")
+                parts[-1] += f" = type_for({annotation}).from_wire({_value(parameter.default)})"
+            else:
                 parts[-1] += f" = {_literal(parameter)}"
         unnamed = [index for index, parameter in enumerate(task.fixed, start=1) if parameter.name is None]
         if unnamed:
