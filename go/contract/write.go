@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-const head = `# What this fleet's tasks are called, take and return. Written by "gomachinery contract export" and Go's
-# contract.Write; what they do not know may be added by hand.
+const head = `# What this fleet's tasks are called, take and return. Written from code by "gomachinery contract export" and Go's
+# contract.Write; "gomachinery contract check" compares it with code and queues.
 machinery_contract: 1
 `
 

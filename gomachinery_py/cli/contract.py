@@ -46,7 +46,7 @@ _services = click.option(
 
 @click.group()
 def contract() -> None:
-    """One file for what a fleet's tasks are called, take and return: written from code, made into code, checked."""
+    """One file for what a fleet's tasks are called, take and return, in any language."""
 
 
 @contract.command("export")

@@ -14,8 +14,8 @@ from gomachinery_py.golang.json import write_value
 __all__ = ["value_text", "write_contract"]
 
 _HEAD: Final = """\
-# What this fleet's tasks are called, take and return. Written by "gomachinery contract export" and Go's
-# contract.Write; what they do not know may be added by hand.
+# What this fleet's tasks are called, take and return. Written from code by "gomachinery contract export" and Go's
+# contract.Write; "gomachinery contract check" compares it with code and queues.
 """
 
 
