@@ -52,7 +52,7 @@ def test_a_healthy_queue(
         server.send_chain(Chain(Signature("return_multiple_values", values), Signature("concat")))
     assert gomachinery("contract", "check", file, "--waiting", "--broker", redis_server.url()) == (
         0,
-        "tasks.machinery.yaml: no difference\n",
+        "tasks.machinery.yaml: no difference; 8 waiting tasks were looked at\n",
         "",
     )
 

@@ -82,7 +82,11 @@ def test_the_whole_way(here: Path) -> None:
         "  render:",
     ]
     done = gomachinery("contract", "check", "tasks.machinery.yaml", "contracted:server", "go.yaml", "--waiting")
-    assert done == (0, "tasks.machinery.yaml: no difference\n", "")
+    assert done == (
+        0,
+        "tasks.machinery.yaml: no difference; 0 waiting tasks were looked at\n",
+        "",
+    )
     stubs = gomachinery("contract", "python", "tasks.machinery.yaml", "--served-by", "go")
     assert ("def render(arg1: str, /) -> bytes:" in stubs.out, "def add" in stubs.out) == (True, False)
     producer = gomachinery("contract", "go", "tasks.machinery.yaml", "--served-by", "python", "--machinery", "v1")
@@ -173,3 +177,11 @@ def test_two_services_cannot_serve_one_task(here: Path) -> None:
     done = gomachinery("contract", "merge", "go.yaml", "other.yaml")
     assert (done.code, done.out) == (1, "")
     assert "task 'render' is in two contracts, go.yaml:3 (served by go) and other.yaml:3 (served by rust)" in done.error
+
+
+def test_an_app_that_serves_nothing_any_more(here: Path) -> None:
+    """Its tasks leave the file."""
+    gomachinery("contract", "export", "contracted:server", "-o", "go.yaml")
+    changed(here, "@server.task", "@server.remote")
+    assert gomachinery("contract", "export", "contracted:server", "-o", "go.yaml").code == 0
+    assert "served_by: python" not in (here / "go.yaml").read_text(encoding="utf-8")

@@ -49,6 +49,12 @@ func With(task string, about About) Option {
 	return func(s *settings) { s.about[task] = about }
 }
 
+// What gomachinery reads and sends at most.
+const (
+	mostRetries         = 1000000
+	longestRetryTimeout = 366 * 24 * 3600
+)
+
 type value struct {
 	kind, json string
 }
@@ -90,6 +96,9 @@ func init() {
 
 // read reads the tasks in the order of their names.
 func read(functions map[string]interface{}, s *settings) ([]task, error) {
+	if !utf8.ValidString(s.servedBy) {
+		return nil, fmt.Errorf("contract: ServedBy(%q) is not UTF-8", s.servedBy)
+	}
 	for name := range s.about {
 		if _, known := functions[name]; !known {
 			return nil, fmt.Errorf("contract: With(%q): there is no such task", name)
@@ -117,10 +126,11 @@ func readTask(name string, function interface{}, about About) (task, error) {
 			return read, fmt.Errorf("%q is not UTF-8", text)
 		}
 	}
-	for what, number := range map[string]int{"Retries": about.Retries, "RetryTimeout": about.RetryTimeout} {
-		if number < 0 {
-			return read, fmt.Errorf("%s is %d, which is below 0", what, number)
-		}
+	if about.Retries < 0 || about.Retries > mostRetries {
+		return read, fmt.Errorf("Retries is %d, which is not from 0 to %d", about.Retries, mostRetries)
+	}
+	if about.RetryTimeout < 0 || about.RetryTimeout > longestRetryTimeout {
+		return read, fmt.Errorf("RetryTimeout is %d, which is not from 0 to %d", about.RetryTimeout, longestRetryTimeout)
 	}
 	kind := reflect.TypeOf(function)
 	if kind == nil || kind.Kind() != reflect.Func {
@@ -150,7 +160,9 @@ func (t *task) takes(kind reflect.Type) error {
 		}
 		name := ""
 		if len(given) > 0 {
-			name = given[i-first]
+			if name = given[i-first]; name == "" {
+				return fmt.Errorf("the name of parameter %d is empty", i-first+1)
+			}
 			for _, other := range given[:i-first] {
 				if name == other {
 					return fmt.Errorf("two parameters are called %q", name)
@@ -203,7 +215,7 @@ func typed(kind reflect.Type, what, json string, isJSON bool) (value, error) {
 	case !known:
 		return value{}, fmt.Errorf("%s is %v, which Machinery cannot carry: it has bool, the int, uint and float types, "+
 			"string, slices of these, and no types that are built on them", what, kind)
-	case isJSON && (json == "" || name != "string" && name != "[]string"):
+	case isJSON && (json == "" || !utf8.ValidString(json) || name != "string" && name != "[]string"):
 		return value{}, fmt.Errorf("%s is %s: only a string or []string can be JSON, of something with a name", what, name)
 	}
 	return value{name, json}, nil

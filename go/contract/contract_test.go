@@ -48,6 +48,9 @@ func TestRefusals(t *testing.T) {
 			with(About{Parameters: []string{"a"}, JSON: map[string]string{"b": "Order"}}), "does not have"},
 		{"no UTF-8", func() error { return nil }, with(About{Queue: "\xff"}), "not UTF-8"},
 		{"what cannot be sent", func() error { return nil }, with(About{Retries: -1}), "Retries"},
+		{"a year and two days", func() error { return nil }, with(About{RetryTimeout: 367 * 24 * 3600}), "RetryTimeout"},
+		{"an empty name", func(int) error { return nil }, with(About{Parameters: []string{""}}), "parameter 1 is empty"},
+		{"a service", func() error { return nil }, []Option{ServedBy("\xff")}, "not UTF-8"},
 		{"another task", func() error { return nil }, []Option{With("y", About{})}, `With("y"): there is no such task`},
 	} {
 		var b strings.Builder

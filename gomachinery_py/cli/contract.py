@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,6 @@ from gomachinery_py.cli.progress import progress
 from gomachinery_py.cli.settings import Settings, connection_options, load_app, log_options
 from gomachinery_py.cli.text import printable
 from gomachinery_py.contracts.differences import Source, code_findings
-from gomachinery_py.contracts.findings import Finding
 from gomachinery_py.contracts.go_code import go_producer, go_registry
 from gomachinery_py.contracts.model import Contract
 from gomachinery_py.contracts.of_python import contract_of, remote_contract_of
@@ -61,7 +61,7 @@ def contract_export(app: str, output: Path | None, service: str) -> None:
     """
     exported = contract_of(load_app(app), service)
     if output is not None and output.exists():
-        exported = _read(output).updated(exported)
+        exported = _read(output).updated(exported, service)
     _write(write_contract(exported), output)
 
 
@@ -160,9 +160,12 @@ def contract_check(
     expected = _read(file)
     apps, sources = _sources(code, service)
     found = code_findings(expected, sources)
+    looked_at = ""
     if queues or waiting:
         with settings.open(apps[0] if apps else None, backend=False) as server:
-            found += _waiting(expected, server, queues, everything=waiting)
+            look = _waiting(expected, server, queues, everything=waiting)
+        found += look.findings
+        looked_at = f"; {look.seen} waiting tasks were looked at"
     shown = [finding for finding in found if finding.breaking or not breaking]
     for finding in shown:
         if as_json:
@@ -170,7 +173,7 @@ def contract_check(
         else:
             click.echo(printable(finding.line))
     if not shown and not as_json:
-        click.echo(f"{printable(file.name)}: no difference")
+        click.echo(f"{printable(file.name)}: no difference{looked_at}")
     return DRIFT if shown else 0
 
 
@@ -187,7 +190,7 @@ def _sources(code: Sequence[str], service: str) -> tuple[list[Server], list[Sour
     return apps, sources
 
 
-def _waiting(expected: Contract, server: Server, queues: Sequence[str], *, everything: bool) -> list[Finding]:
+def _waiting(expected: Contract, server: Server, queues: Sequence[str], *, everything: bool) -> Waiting:
     default = server.config.default_queue
     wanted = list(queues)
     if everything:
@@ -196,7 +199,7 @@ def _waiting(expected: Contract, server: Server, queues: Sequence[str], *, every
     look = Waiting(expected)
     with progress(f"reading {len(wanted)} queues"):
         for queue in wanted:
-            for body in pages(lambda start, count: server.broker.pending(queue, start, count), 0):  # noqa: B023
+            for body in pages(functools.partial(server.broker.pending, queue), 0):
                 look.add(f"queue {queue}", body)
         # A task without a routing key goes to the default queue.
         keys = {*wanted, *([""] if default in wanted else [])}
@@ -205,7 +208,7 @@ def _waiting(expected: Contract, server: Server, queues: Sequence[str], *, every
                 look.add("delayed tasks", body, keys)
         except (ServiceError, NotImplementedError) as error:
             click.echo(f"gomachinery: delayed tasks are not checked: {printable(str(error))}", err=True)
-    return look.findings
+    return look
 
 
 def _read(file: Path) -> Contract:

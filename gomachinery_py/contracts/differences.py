@@ -86,7 +86,7 @@ def _missing(contract: Contract, sources: Sequence[Source]) -> Iterator[Finding]
                 "missing task",
                 name,
                 task.place,
-                f"it is in the contract, and {where or sources[0].name} does not serve it",
+                f"it is in the contract, and {where} does not serve it",
                 "bring it back, or export the contract again when nobody sends it any more",
             )
 

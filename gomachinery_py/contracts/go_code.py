@@ -17,11 +17,6 @@ __all__ = ["GoVersion", "go_producer", "go_registry"]
 
 GoVersion = Literal["v1", "v2"]
 
-_MODULES: Final[dict[GoVersion, tuple[str, str]]] = {
-    # What is imported, and what its package is called where that is not the path's last word.
-    "v1": ("github.com/RichardKnop/machinery/v1", "machinery "),
-    "v2": ("github.com/RichardKnop/machinery/v2", "machinery "),
-}
 _PRODUCER_NAMES: Final = frozenset({"args", "context", "ctx", "machinery", "result", "server", "tasks", "value"})
 _SENDS: Final = ("ctx context.Context", "server *machinery.Server")
 _ZEROS: Final = {"bool": "false", "string": '""'}
@@ -43,12 +38,12 @@ def go_producer(contract: Contract, package: str, machinery: GoVersion, source: 
     lines += [f"package {package}", ""]
     names = distinct(contract.tasks, pascal_name)
     if names:
-        module, alias = _MODULES[machinery]
+        module = f"github.com/RichardKnop/machinery/{machinery}"
         lines += [
             "import (",
             '\t"context"',
             "",
-            f'\t{alias}"{module}"',
+            f'\tmachinery "{module}"',
             f'\t"{module}/backends/result"',
             f'\t"{module}/tasks"',
             ")",

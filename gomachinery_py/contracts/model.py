@@ -140,12 +140,13 @@ class Contract:
             found[task.name] = task
         return cls(found)
 
-    def updated(self, newer: Contract) -> Contract:
+    def updated(self, newer: Contract, service: str | None = None) -> Contract:
         """This contract with all tasks of the services that ``newer`` speaks for as they are there.
 
-        Raises ContractError when a task is then served by two.
+        These are the services of its tasks, and ``service`` if it has none of its tasks any more. Raises ContractError
+        when a task is then served by two.
         """
-        services = {task.served_by for task in newer.tasks.values()}
+        services = {service, *(task.served_by for task in newer.tasks.values())}
         kept = [task for task in self.tasks.values() if task.served_by not in services]
         return Contract.of([*kept, *newer.tasks.values()])
 

@@ -51,6 +51,8 @@ class Waiting:
         self._calls = {name: task.call for name, task in contract.tasks.items()}
         self._found: dict[tuple[str, str, str, str], Finding] = {}
         self._groups: dict[str, _Group] = {}
+        #: Messages that were looked at.
+        self.seen = 0
 
     @property
     def findings(self) -> list[Finding]:
@@ -62,6 +64,7 @@ class Waiting:
         try:
             signature = decode_signature(body)
         except WireError as error:
+            self.seen += 1
             remedy = "a Go worker stops at such a message: take it away"
             self._note(
                 place, "undecodable", "", f"a message that Machinery cannot read: {brief(error.reason)}", remedy, ""
@@ -69,6 +72,7 @@ class Waiting:
             return
         if queues is not None and signature.routing_key not in queues:
             return
+        self.seen += 1
         self._member(place, signature)
         for problem in self._family(signature):
             self._note(place, *problem, signature.uuid)
