@@ -248,11 +248,19 @@ def test_messages(message: Signature, expected: list[tuple[str, str]]) -> None:
 def test_chords_that_wait_as_a_whole(callback: Signature, names: list[str], expected: list[tuple[str, str]]) -> None:
     """The results of all members are appended to the callback."""
     look = Waiting(FLEET)
-    for name in names:
-        message = member(callback, len(names), name)
+    for number, name in enumerate(names):
+        message = member(callback, len(names), name, f"m{number}")
         message.args = [] if name == "none" else [N]
         look.add("queue q", wire.encode_signature(message))
     assert [(finding.kind, finding.task) for finding in look.findings] == expected
+
+
+def test_a_member_that_waits_twice() -> None:
+    """Is one member: the other may have finished, and what it returned is not known."""
+    look = Waiting(FLEET)
+    for _ in range(2):
+        look.add("queue q", wire.encode_signature(member(sig("one"), 2)))
+    assert look.findings == []
 
 
 def test_findings_are_counted() -> None:

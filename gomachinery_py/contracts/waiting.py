@@ -40,7 +40,8 @@ class _Group:
     callback: Signature
     uuid: str
     place: str
-    results: list[_Names] = field(default_factory=list)
+    #: By the members' UUIDs: a member may wait twice.
+    results: dict[str, _Names] = field(default_factory=dict)
 
 
 class Waiting:
@@ -142,12 +143,12 @@ class Waiting:
             return
         if group is None:
             group = self._groups[uuid] = _Group(signature.group_task_count, callback, signature.uuid, place)
-        group.results.append(results)
+        group.results[signature.uuid] = results
         if len(group.results) < group.size:
             return
         del self._groups[uuid]
-        appended: list[str | None] = [name for names in group.results for name in names]
-        if len(set(group.results)) > 1:
+        appended: list[str | None] = [name for names in group.results.values() for name in names]
+        if len(set(group.results.values())) > 1:
             # Members are published side by side, so the order of the queue is not that of the results.
             appended = [None] * len(appended)
         for problem in self._chord(group.callback, tuple(appended)):
