@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 from contracts import app, contracts
 from hypothesis import given, settings
 
+from gomachinery_py import Server, wire
 from gomachinery_py.contracts.model import Contract, ContractError
 from gomachinery_py.contracts.of_python import contract_of
+from gomachinery_py.contracts.python_stubs import python_stubs
 from gomachinery_py.contracts.reading import read_contract
 from gomachinery_py.contracts.writing import write_contract
 from gomachinery_py.errors import ConfigError
@@ -39,6 +43,26 @@ def test_an_app_comes_back() -> None:
     """Every type, default and option of a Python app survives the text."""
     contract = contract_of(app(), "python")
     assert read_contract(write_contract(contract).encode(), "x") == contract
+
+
+@pytest.mark.parametrize("number", [58_734_331_070_653_590.0, 1e20, 1e21, 5e-324, -0.0, 1.0, 0.1])
+def test_floats(number: float) -> None:
+    """Go writes a float up to 1e21 as an integer; it is the same float again in the stubs."""
+    server, stubbed = Server("eager"), Server("eager")
+
+    @server.task
+    def scale(by: float = number, all_by: list[float] = [number, 2.5]) -> None:  # noqa: B006
+        raise NotImplementedError
+
+    contract = contract_of(server)
+    again = read_contract(write_contract(contract).encode(), "x")
+    module: dict[str, Any] = {}
+    exec(python_stubs(again, "x").replace("from __future__ import annotations", ""), module)
+    module["Tasks"](stubbed)
+    ours, theirs = (
+        wire.encode_signature(each.tasks["scale"].using(uuid="u").signature()) for each in (server, stubbed)
+    )
+    assert (again, theirs) == (contract, ours)
 
 
 def test_places() -> None:

@@ -22,7 +22,7 @@ from gomachinery_py.contracts.model import (
     TaskContract,
 )
 from gomachinery_py.errors import ConfigError
-from gomachinery_py.golang.json import parse
+from gomachinery_py.golang.json import Number, parse
 from gomachinery_py.golang.json_number import NUMBER
 from gomachinery_py.incoming import MAX_ARGUMENTS, MAX_RETRY_TIMEOUT
 from gomachinery_py.outgoing_fields import MAX_RETRIES
@@ -154,7 +154,7 @@ class _Reader:
             if kind == ANY:
                 infer_type(value)
             else:
-                wire_value(kind, value)
+                wire_value(kind, _literals(value) if "float" in kind else value)
             for text in (value if isinstance(value, list) else [value]) if model is not None else ():
                 msgspec.json.decode(text)
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
@@ -228,3 +228,10 @@ class _Reader:
         if node.tag == "" and (text in ("true", "false", "null") or _NUMBER.fullmatch(text)):
             return parse(text.encode())
         return text
+
+
+def _literals(value: Any) -> Any:
+    """Integers as Go reads them for a float: the nearest one, since Go itself writes floats without a fraction."""
+    if isinstance(value, list):
+        return [_literals(item) for item in value]
+    return Number(str(value)) if type(value) is int else value
