@@ -29,7 +29,7 @@ def _values(draw: st.DrawFn, kind: str) -> Any:
     made: Any
     if kind == ANY:
         made = draw(st.none() | st.booleans() | _texts | st.integers(-(1 << 63), (1 << 64) - 1))
-    elif kind == "[]byte":
+    elif kind in ("[]byte", "[]uint8"):
         made = draw(st.binary(max_size=9))
     elif kind.startswith("[]"):
         made = [draw(_values(kind.removeprefix("[]"))) for _ in range(draw(st.integers(0, 2)))]

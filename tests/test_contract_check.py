@@ -79,7 +79,7 @@ TABLE: list[tuple[Contract, Contract, list[tuple[str, bool]], list[tuple[str, bo
     (results("type: int64"), results("type: string"), [("results", True)], [("results", True)]),
     (results("type: int64"), results(), [("results", True)], [("results", True)]),
     (results("type: int64"), results("type: any"), [("results", False)], [("results", False)]),
-    (results("type: int64"), of("doc: x"), [("results", False)], [("results", False)]),
+    (results("type: int64"), of("doc: x"), [("results", False)], SAME),
     (results("type: '[]byte'"), results("type: '[]uint8'"), SAME, SAME),
     (results("type: string, json: A"), results("type: string"), [("json", True)], [("json", True)]),
     (of("queue: a"), of("queue: b"), [("queue", True)], [("queue", True)]),

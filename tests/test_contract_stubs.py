@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from type_checkers import mypy, pyright
 
 from gomachinery_py import Server, wire
+from gomachinery_py.contracts.differences import Source, code_findings
 from gomachinery_py.contracts.go_code import go_producer, go_registry
 from gomachinery_py.contracts.model import Contract, ContractError, ParameterContract, ResultContract, TaskContract
 from gomachinery_py.contracts.naming import distinct, go_name, pascal_name, python_name
-from gomachinery_py.contracts.of_python import contract_of
+from gomachinery_py.contracts.of_python import contract_of, remote_contract_of
 from gomachinery_py.contracts.python_stubs import python_stubs
 
 USE = """
@@ -113,11 +114,15 @@ def test_a_contract_of_the_stubs_is_the_contract() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(contracts)
-def test_stubs_of_any_contract_can_be_loaded(contract: Contract) -> None:
-    """And declare its tasks under their names."""
+def test_stubs_of_any_contract(contract: Contract) -> None:
+    """They can be loaded, declare its tasks under their names, and `contract check` finds that they are right."""
     server = Server("eager")
     loaded(python_stubs(contract, "t.yaml")).Tasks(server)
     assert sorted(server.tasks) == list(contract.tasks)
+    source = Source.of("stubs", Contract({}), remote_contract_of(server))
+    found = {finding.kind for finding in code_findings(contract, [source])}
+    # Names become identifiers, models are not imported, and nobody here serves the tasks.
+    assert found <= {"name", "json", "missing task"}
 
 
 def test_parameters_without_names_are_positional() -> None:

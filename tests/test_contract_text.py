@@ -65,6 +65,15 @@ def test_floats(number: float) -> None:
     assert (again, theirs) == (contract, ours)
 
 
+def test_bytes_as_numbers() -> None:
+    """Are the bytes that base64 says."""
+    [numbers, text] = (
+        read_contract((ITEM + "{type: '[]byte', default: " + default + "}").encode(), "x")
+        for default in ("[97, 98]", "YWI=")
+    )
+    assert numbers == text
+
+
 def test_places() -> None:
     """A task knows where it was read."""
     contract = read_contract((HEAD + "  b: {}\n  a:\n").encode(), "f.yaml")

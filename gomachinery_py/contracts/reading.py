@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import re
 from collections.abc import Collection, Iterator
@@ -159,6 +160,9 @@ class _Reader:
                 msgspec.json.decode(text)
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise self.error(node, f"the default does not fit {'JSON' if model else kind}: {error}") from None
+        if kind in ("[]byte", "[]uint8") and isinstance(value, list):
+            # In one form, whoever wrote it.
+            return base64.b64encode(bytes(value)).decode()
         return value
 
     # -- nodes --
