@@ -68,5 +68,7 @@ class PageDirectory:
         page = ROOT / self.blocks[0].page
         new = iter([self.transcript(block) for block in self.blocks if block.info.startswith("console")])
         return re.sub(
-            r"(?ms)^(```console[^\n]*)\n.*?^```$", lambda found: f"{found[1]}\n{next(new)}```", page.read_text(encoding="utf-8")
+            r"(?ms)^(```console[^\n]*)\n.*?^```$",
+            lambda found: f"{found[1]}\n{next(new)}```",
+            page.read_text(encoding="utf-8"),
         )

@@ -12,8 +12,8 @@ import click
 
 from gomachinery_py.cli.errors import debug_option
 from gomachinery_py.cli.output import print_json
-from gomachinery_py.cli.queues import pages
 from gomachinery_py.cli.progress import progress
+from gomachinery_py.cli.queues import pages
 from gomachinery_py.cli.settings import Settings, connection_options, load_app, log_options
 from gomachinery_py.cli.text import printable
 from gomachinery_py.contracts.differences import Source, code_findings
