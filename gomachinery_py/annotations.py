@@ -38,6 +38,11 @@ class MachineryType(ABC):
         """The name that Go gives a result of this type: ``[]byte`` is ``[]uint8``."""
         return "[]uint8" if self.name == "[]byte" else self.name
 
+    @property
+    def json_model(self) -> str | None:
+        """What its text holds as JSON, by the name of the annotation; None when it is no JSON text."""
+        return None
+
     @abstractmethod
     def to_wire(self, value: Any) -> Any:
         """The value as JSON carries it. Raises TypeError for a wrong kind, ValueError for a value out of range."""
@@ -162,6 +167,10 @@ class _Slice(MachineryType):
         self.element = element
         self.container = container
 
+    @property
+    def json_model(self) -> str | None:
+        return self.element.json_model
+
     def to_wire(self, value: Any) -> Any:
         element = self.element
         if isinstance(value, bytes | bytearray | memoryview) and element.name.startswith("uint"):
@@ -199,6 +208,10 @@ class _Json(MachineryType):
                 self._decoder = msgspec.json.Decoder(model)
             except TypeError as error:
                 raise TypeError(f"Json[{_shown(model)}] cannot be read or written: {error}") from None
+
+    @property
+    def json_model(self) -> str | None:
+        return _shown(self.model)
 
     def to_wire(self, value: Any) -> Any:
         if self._decoder is None:

@@ -115,6 +115,7 @@ CLI_HEAD = """# Command line
 | 1 | failed, or quit at once |
 | 2 | usage, configuration or import |
 | 3 | broker or result store unreachable |
+| 5 | `contract check` only: something differs |
 """
 
 

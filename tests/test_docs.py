@@ -17,9 +17,18 @@ from gomachinery_py.wire import decode_signature
 
 BLOCKS = blocks()
 # What is run elsewhere: the tutorial's transcripts and its file by test_first_minutes.py, its Go worker by
-# compat-tests/test_docs_go.py; the messages and transcripts of docs/wire-tools.md by test_diagnosis_cli.py.
+# compat-tests/test_docs_go.py; the messages and transcripts of docs/wire-tools.md by test_diagnosis_cli.py; the page on
+# contracts by test_docs_contracts.py and compat-tests/test_docs_contracts_go.py.
 WIRE = {"json written.json": 10, "text written.json": 2, "json better.json": 6, "console wire": 12}
-ELSEWHERE = Counter({"console": 8, "python app.py": 1, "go": 1, **WIRE})
+CONTRACTS = {
+    "console contracts": 8,
+    "python billing.py": 1,
+    "python use.py": 1,
+    "go contract": 1,
+    "go use": 1,
+    "text go.machinery.yaml": 1,
+}
+ELSEWHERE = Counter({"console": 8, "python app.py": 1, "go": 1, **WIRE, **CONTRACTS})
 RUN = {"python", "python test", "sh", "yaml", "json"}
 # Compared with what they are made from by test_docs_generated.py.
 GENERATED = {"docs/cli.md"}

@@ -1,6 +1,7 @@
 """The command ``gomachinery``: one module a group of verbs, loaded when it is asked for.
 
-Exit codes: 0 done or drained, 1 failed or quit at once, 2 usage or import, 3 broker unreachable.
+Exit codes: 0 done or drained, 1 failed or quit at once, 2 usage or import, 3 broker unreachable; and 5, of
+``contract check`` alone: something differs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "beat": "beat:beat",
+    "contract": "contract:contract",
     "delayed": "queues:delayed",
     "dev": "dev:dev",
     "doctor": "doctor:doctor",

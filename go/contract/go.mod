@@ -1,0 +1,3 @@
+module gomachinery.example/contract
+
+go 1.18
