@@ -29,6 +29,7 @@ from gomachinery_py.errors import (
 )
 from gomachinery_py.golang.time import Time
 from gomachinery_py.incoming import LAST_ETA_NS, MAX_BODY_BYTES, MAX_RETRY_TIMEOUT, brief, error_text, reject_reason
+from gomachinery_py.logs import about
 from gomachinery_py.observing import Observers
 from gomachinery_py.producer import Producer
 from gomachinery_py.runs import Handlers, Outcome, RunnableTask, fibonacci_next, guarded, with_error, with_results
@@ -90,6 +91,7 @@ class Engine:
         except WireError as error:
             await self.writes.bury(delivery, f"cannot be decoded: {error}")
             return
+        signature.taken_from = delivery.queue
         self.broker.received(delivery, signature)
         task = self.tasks.get(signature.name)
         is_reserved, queues = self.writes.is_reserved, self.writes.queues
@@ -198,7 +200,11 @@ class Engine:
             )
         if held:
             return True
-        log.warning("task %s was taken over by another worker before it began here", brief(signature.uuid))
+        log.warning(
+            "task %s was taken over by another worker before it began here",
+            brief(signature.uuid),
+            extra=about(signature),
+        )
         return False
 
     async def _begin_member(self, delivery: Delivery, uuid: str, origin: Origin) -> bool:
@@ -231,6 +237,7 @@ class Engine:
                 brief(signature.name),
                 signature.retry_timeout,
                 brief(error_text(error)),
+                extra=about(signature),
             )
             await self._retry(delivery, signature, origin, signature.retry_timeout * 1_000_000_000)
         else:
@@ -306,7 +313,13 @@ class Engine:
             await self.broker.leave(delivery)
         if held and not again:
             self.observers.ended(signature, delivery.queue, "FAILURE")
-            log.error("task %s (%s) failed: %s", brief(signature.uuid), brief(signature.name), brief(text))
+            log.error(
+                "task %s (%s) failed: %s",
+                brief(signature.uuid),
+                brief(signature.name),
+                brief(text),
+                extra=about(signature),
+            )
             if self.handlers.error is not None:
                 await invoke(guarded(self.handlers.error, error), holds_slot=False)
 
@@ -357,4 +370,6 @@ class Engine:
 
 
 def _too_late(signature: Signature) -> None:
-    log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
+    log.warning(
+        "the result of task %s came too late: another worker has it", brief(signature.uuid), extra=about(signature)
+    )

@@ -155,15 +155,13 @@ class Server(PeriodicTasks):
         ignore_when_not_registered: bool | None = None,
         soft_time_limit: float | timedelta | None = None,
     ) -> Declare: ...
-    def task(
-        self, function: Any = None, /, *, soft_time_limit: float | timedelta | None = None, **options: Any
-    ) -> Any:
+    def task(self, function: Any = None, /, *, soft_time_limit: float | timedelta | None = None, **options: Any) -> Any:
         """Declare a task: ``@server.task``, or ``@server.task("name", queue=…, retries=…)``.
 
         The name is the function's own unless given. ``queue`` routes sends; which queues a worker consumes is the
         worker's. After ``soft_time_limit`` (seconds, or a timedelta) a run gets SoftTimeLimitExceeded raised inside,
-        once; a direct call does not. Refused with TypeError or SignatureError: a parameter that the wire cannot carry, keyword-only
-        parameters, a name that is taken.
+        once; a direct call does not. Refused with TypeError, ValueError or SignatureError: a parameter that the wire
+        cannot carry, keyword-only parameters, a name that is taken.
         """
         if callable(function):
             return self._declare(function, function.__name__, Options(), remote=False)
@@ -201,9 +199,7 @@ class Server(PeriodicTasks):
     ) -> Task[Any, Any, Any]:
         if name in self.tasks:
             raise SignatureError(f"task {name!r} is declared twice; give one of them another name")
-        task: Task[Any, Any, Any] = Task(
-            self, function, name, options, remote=remote, soft_time_limit=soft_time_limit
-        )
+        task: Task[Any, Any, Any] = Task(self, function, name, options, remote=remote, soft_time_limit=soft_time_limit)
         self.tasks[name] = task
         return task
 
@@ -338,7 +334,7 @@ class Server(PeriodicTasks):
         return Worker(self._engine, self.clock, settings, replace(self._handlers))
 
     def _engine(self, handlers: Handlers) -> Engine:
-        engine = Engine(self._producer, RunnableTasks(self.tasks), self.clock, handlers, self._observers)
+        engine = Engine(self._producer, RunnableTasks(self.tasks), self.clock, handlers, self._observers.for_worker())
         engine.verify = self._signing.reason if self._signing else None
         return engine
 

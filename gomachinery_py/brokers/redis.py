@@ -29,6 +29,7 @@ from gomachinery_py.effects import Clock, Command, Port
 from gomachinery_py.errors import WireError, WrongKeyType
 from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.incoming import brief
+from gomachinery_py.logs import about_message
 from gomachinery_py.wire import decode_signature, encode_signature, names
 from gomachinery_py.wire.model import PENDING, RETRY, Signature
 
@@ -233,7 +234,12 @@ class RedisBroker(Broker):
             except WireError as error:
                 destination, body = dead, member
                 refused.append(_reason(self.default_queue, member, f"delayed task: {error}"))
-                log.error("delayed task of %d bytes is kept as a dead letter: %s", len(member), brief(str(error), 300))
+                log.error(
+                    "delayed task of %d bytes is kept as a dead letter: %s",
+                    len(member),
+                    brief(str(error), 300),
+                    extra=about_message(member),
+                )
             keys.append(destination)
             arguments.extend((member, body, _sha(member)))
         await self.port.execute_many(refused)

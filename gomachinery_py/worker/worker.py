@@ -27,6 +27,7 @@ from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.health import Report
 from gomachinery_py.incoming import brief
+from gomachinery_py.logs import about
 from gomachinery_py.runs import Handlers
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
@@ -303,7 +304,8 @@ class Worker:
         return None
 
     def _tell_unregistered(self, delivery: Delivery) -> None:
-        name = brief(decode_signature(delivery.body).name)
+        signature = decode_signature(delivery.body)
+        name = brief(signature.name)
         if name not in self._names_seen and len(self._names_seen) < 100:
             self._names_seen.add(name)
             log.warning(
@@ -311,6 +313,7 @@ class Worker:
                 "declare it here, or start a worker that has it",
                 name,
                 brief(delivery.queue),
+                extra=about(signature, delivery.queue),
             )
 
     def _handle_signals(self) -> Sequence[tuple[int, Callable[[int, FrameType | None], object] | int | None]]:
