@@ -11,7 +11,7 @@ that lost its lease writes nothing. Elsewhere the order is state, callbacks, cho
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from gomachinery_py import redis_scripts as lua
@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 _RECEIVED: tuple[Step, ...] = ((RECEIVED, None, ""),)
 _RECEIVED_AND_STARTED: tuple[Step, ...] = (*_RECEIVED, (STARTED, None, ""))
 _RETRY: tuple[Step, ...] = ((RETRY, None, ""),)
+_REVOKED: tuple[Step, ...] = ((FAILURE, None, "revoked before it ran"),)
 
 
 class Engine:
@@ -75,6 +76,8 @@ class Engine:
         self.observers = Observers() if observers is None else observers
         self.writes = Writes(producer, self.observers)
         self.chords = Chords(self.writes, clock)
+        #: UUIDs of tasks that are not begun any more.
+        self.revoked: Collection[str] = ()
         #: Why a signature must not be run, or None; a task that is not registered here is for others to judge.
         self.verify: Callable[[Signature], str | None] | None = None
         #: Told of each message: True when its task is registered here, False when it was given back.
@@ -119,6 +122,9 @@ class Engine:
         origin = await self.backend.origin(signature.uuid) if looks else Origin()
         if delivery.attempts and self._is_half_done(signature, origin):
             await self._finish_again(delivery, signature, origin)
+            return
+        if self.revoked and signature.uuid in self.revoked:
+            await self._revoked(delivery, signature, origin)
             return
         try:
             call = task.prepare(signature)
@@ -322,6 +328,13 @@ class Engine:
             )
             if self.handlers.error is not None:
                 await invoke(guarded(self.handlers.error, error), holds_slot=False)
+
+    async def _revoked(self, delivery: Delivery, signature: Signature, origin: Origin) -> None:
+        """Go knows no state for it but FAILURE. OnError callbacks are not sent: nothing has gone wrong."""
+        if await self.writes.commit(delivery, signature, origin, _REVOKED, (), settle=True):
+            self.observers.ended(signature, delivery.queue, "FAILURE")
+            uuid, name = brief(signature.uuid), brief(signature.name)
+            log.warning("task %s (%s) was revoked and is not run", uuid, name, extra=about(signature))
 
     def _is_half_done(self, signature: Signature, origin: Origin) -> bool:
         """Whether a worker may have died after it had stored the outcome, and before the end of the message.

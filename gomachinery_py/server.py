@@ -34,6 +34,7 @@ from gomachinery_py.task import Options, Task
 from gomachinery_py.urls import only_carries
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
+from gomachinery_py.withdrawing import Withdrawals
 from gomachinery_py.worker import Worker
 from gomachinery_py.worker.worker import WorkerSettings
 from gomachinery_py.workflow import Chain, Chord, Group
@@ -46,7 +47,7 @@ R = TypeVar("R")
 _PAGE = 500
 
 
-class Server(PeriodicTasks):
+class Server(PeriodicTasks, Withdrawals):
     """Where tasks are declared, sent, and their results read.
 
     Args:

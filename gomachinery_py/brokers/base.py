@@ -7,7 +7,7 @@ whether that blocks, awaits or is batched.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -64,6 +64,10 @@ class Broker(ABC):
     reads_ahead = True
     #: States are kept on the same server; set by whoever puts broker and result store together.
     sees_states = False
+    #: UUIDs of tasks that no Python worker shall begin can be kept there; see ``revocations.py``.
+    keeps_revocations = False
+    #: Why a delayed task cannot be taken back, where it cannot.
+    why_no_cancel = "it does not say which tasks it delays"
     #: Tasks run inside the send (Go: the eager broker).
     is_eager = False
 
@@ -223,6 +227,27 @@ class Broker(ABC):
     async def delayed_count(self) -> int | None:
         """How many tasks wait for their time; None where that cannot be told."""
         return None
+
+    async def delayed_next(self) -> int | None:
+        """Unix nanoseconds when the next delayed task is due; None where there is none, or that cannot be told."""
+        return None
+
+    async def find_delayed(self, uuids: Collection[str]) -> list[tuple[str, bytes]]:
+        """The delayed tasks with these UUIDs, each with its UUID and as it lies there.
+
+        Raises NotImplementedError, which says why, where delayed tasks cannot be taken back.
+        """
+        raise NotImplementedError(
+            f"a delayed task cannot be cancelled on this broker: {self.why_no_cancel}; "
+            "where a Redis keeps results, Python workers can be told not to run it: gomachinery revoke UUID"
+        )
+
+    async def cancel(self, body: bytes, commands: Sequence[Command] = ()) -> bool:
+        """Take back one delayed task, as it lies there; False when it is not there any more.
+
+        ``commands`` write its state in the same step, where :meth:`can_fuse`.
+        """
+        raise NotImplementedError(f"a delayed task cannot be cancelled on this broker: {self.why_no_cancel}")
 
     async def queues(self, wanted: Sequence[str]) -> list[QueueInfo]:
         """What is known of these queues; of every queue that can be found when none is named."""

@@ -18,8 +18,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Self
 
 from gomachinery_py import redis_scripts as lua
@@ -43,10 +44,14 @@ _PAGE_BYTES = 8 * 1024 * 1024
 _FETCH_BYTES = 8 * 1024 * 1024
 # So long the name of a worker that died is kept: it may only have slept.
 _REMEMBERED_SECONDS = 3600
+# UUIDs that mean nothing in a pattern, and are written in JSON as they are.
+_is_plain = re.compile(r"[\w.:-]+", re.ASCII).fullmatch
 
 
 class RedisBroker(Broker):
     """Lists, one sorted set for what is delayed, and (unless ``crash_safe`` is off) one list per worker."""
+
+    keeps_revocations = True
 
     def __init__(
         self,
@@ -304,6 +309,38 @@ class RedisBroker(Broker):
 
     async def delayed_count(self) -> int | None:
         return int(await self.port.execute(("ZCARD", self.delayed_key)))
+
+    async def delayed_next(self) -> int | None:
+        score = await self.port.execute(lua.script(lua.NEXT_DUE, [self.delayed_key]))
+        return None if score is None else int(float(score))
+
+    async def find_delayed(self, uuids: Collection[str]) -> list[tuple[str, bytes]]:
+        # By ZSCAN, which misses nothing while others take members away, as reading by rank would.
+        found: dict[bytes, str] = {}
+        only = next(iter(uuids)) if len(uuids) == 1 else ""
+        pattern = ("MATCH", f"*{only}*") if _is_plain(only) else ()
+        cursor = b"0"
+        while True:
+            cursor, page = await self.port.execute(("ZSCAN", self.delayed_key, cursor, *pattern, "COUNT", _PAGE))
+            for member in page[::2]:
+                try:
+                    uuid = decode_signature(member).uuid
+                except WireError:
+                    continue
+                if uuid in uuids:
+                    found[member] = uuid
+            if cursor == b"0":
+                return [(uuid, member) for member, uuid in found.items()]
+
+    async def cancel(self, body: bytes, commands: Sequence[Command] = ()) -> bool:
+        keys, words = [self.delayed_key], []
+        for name, key, *rest in commands:
+            keys.append(key)
+            words += [name, *rest]
+        reply = await self.port.execute(lua.script(lua.CANCEL, keys, body, *words))
+        if reply == lua.FOREIGN:
+            raise WrongKeyType("the key of the task's state holds something that is not Machinery's; nothing was done")
+        return bool(reply == lua.DONE)
 
     async def queues(self, wanted: Sequence[str]) -> list[QueueInfo]:
         wanted = wanted or await self._find_queues()

@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
@@ -28,10 +28,11 @@ from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.health import Report
 from gomachinery_py.incoming import brief
 from gomachinery_py.logs import about
+from gomachinery_py.revocations import Revocations, port_for_revocations
 from gomachinery_py.runs import Handlers
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
-from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery, sign_of_life
+from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery, revocation, sign_of_life
 from gomachinery_py.worker.intake import Intake
 from gomachinery_py.worker.processes import run_processes
 from gomachinery_py.worker.pump import Pump
@@ -186,6 +187,14 @@ class Worker:
             recovery(self._broker, self.queues, self.name, settings.recovery),
             mover(self._broker, self.name, settings.delayed_poll),
         ]
+        port = port_for_revocations(self._broker, self._engine.backend)
+        if port is not None:
+            revocations = Revocations(port)
+            with contextlib.suppress(ServiceError):
+                # Before anything is taken; if it is refused, the chore says so.
+                run(revocations.look())
+            self._learn_revoked(revocations.uuids)
+            self._chores.append(revocation(self.name, revocations, self._learn_revoked))
         if settings.health_file:
             self._started = time.time()
             self._chores.append(sign_of_life(settings.health_file, self.name, self._report))
@@ -287,6 +296,9 @@ class Worker:
             except (ServiceError, ServiceUnavailable) as error:
                 log.warning("cannot sign off from %r: %s", brief(queue), error)
         log.info("worker %s: drained", self.name)
+
+    def _learn_revoked(self, uuids: Collection[str]) -> None:
+        self._engine.revoked = uuids
 
     def _seen(self, delivery: Delivery, registered: bool) -> None:
         for intake in self._intakes:
