@@ -318,7 +318,7 @@ class Engine:
         if stays:
             await self.broker.leave(delivery)
         if held and not again:
-            self.observers.ended(signature, delivery.queue, "FAILURE")
+            self.observers.ended(signature, delivery.queue, "FAILURE", text)
             log.error(
                 "task %s (%s) failed: %s",
                 brief(signature.uuid),

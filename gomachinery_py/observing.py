@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Literal
 
-from gomachinery_py.incoming import brief_error
+from gomachinery_py.incoming import brief, brief_error
 from gomachinery_py.logs import about
 from gomachinery_py.wire.model import Signature
 
@@ -20,6 +21,9 @@ __all__ = ["Ending", "Observer", "Observers", "RunLog", "Workflow"]
 
 log = logging.getLogger(__name__)
 runs = logging.getLogger("gomachinery_py.worker.runs")
+
+# So many are kept until they are told; more in a few seconds would say no more.
+_FAILURES = 20
 
 Workflow = Literal["task", "tasks", "chain", "group", "chord"]
 """Which call sends: ``tasks`` is ``send_many``."""
@@ -61,6 +65,10 @@ class Observers:
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._all = tuple(observers)
+        #: How often runs ended how, and messages became dead letters (``DEAD``), by queue. Written by one thread.
+        self.counts: dict[tuple[str, str], int] = {}
+        #: The last tasks that failed for good: queue, unix seconds, UUID, name, text. Who tells it takes it away.
+        self.failures: deque[tuple[str, float, str, str, str]] = deque(maxlen=_FAILURES)
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -113,13 +121,19 @@ class Observers:
 
         return run_async if is_async else run
 
-    def ended(self, signature: Signature, queue: str, ending: Ending) -> None:
-        """A run is over."""
+    def ended(self, signature: Signature, queue: str, ending: Ending, error: str = "") -> None:
+        """A run is over; ``error`` is the text of a task that failed for good."""
+        counted = queue, ending
+        self.counts[counted] = self.counts.get(counted, 0) + 1
+        if error:
+            uuid, name = brief(signature.uuid), brief(signature.name)
+            self.failures.append((queue, time.time(), uuid, name, brief(error, 300)))
         for observer in self._all:
             _guarded(lambda each=observer: each.ended(signature, queue, ending), signature)  # type: ignore[misc]
 
     def buried(self, queue: str) -> None:
         """A message became a dead letter."""
+        self.counts[queue, "DEAD"] = self.counts.get((queue, "DEAD"), 0) + 1
         for observer in self._all:
             _guarded(lambda each=observer: each.buried(queue))  # type: ignore[misc]
 

@@ -61,7 +61,7 @@ def test_cancelled(is_one_redis: bool) -> None:
     assert ran.server.cancel_delayed(result.uuid) is True
     assert ran.server.cancel_delayed(result.uuid) is False
 
-    with pytest.raises(TaskFailed, match="^cancelled before it ran$"):
+    with pytest.raises(TaskFailed, match=r"^cancelled before it ran$"):
         result.get(timeout=5)
     assert result.state.task_name == "note"
     work_until_quiet(ran.server)
@@ -101,9 +101,9 @@ def test_twins() -> None:
 
     async def main() -> tuple[bool, bool]:
         result = await ran.note.using(countdown=1000).asend("x")
-        with pytest.raises(RuntimeError, match="server.acancel_delayed"):
+        with pytest.raises(RuntimeError, match="acancel_delayed"):
             ran.server.cancel_delayed(result.uuid)
-        with pytest.raises(RuntimeError, match="server.arevoke"):
+        with pytest.raises(RuntimeError, match="arevoke"):
             ran.server.revoke(result.uuid)
         await ran.server.arevoke(result.uuid)
         return await ran.server.acancel_delayed(result.uuid), await ran.server.acancel_delayed("task_none")
@@ -172,7 +172,7 @@ def test_revoked() -> None:
         wait_for(lambda: "task_later" in worker._engine.revoked)
         failed = ran.gather.signature("on error")
         revoked = ran.note.using(uuid="task_later", on_error=failed, on_success=failed).send("revoked")
-        with pytest.raises(TaskFailed, match="^revoked before it ran$"):
+        with pytest.raises(TaskFailed, match=r"^revoked before it ran$"):
             revoked.get(timeout=30)
         assert ran.note.send("another").get(timeout=30) == "another"
     assert ran.names == ["another"]

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
+from gomachinery_py.fleet import WorkerSign
 from gomachinery_py.incoming import check_body
 from gomachinery_py.wire import encode_signature
 from gomachinery_py.wire.model import Signature
@@ -196,6 +197,9 @@ class Broker(ABC):
     async def beat(self, queue: str, worker: str) -> None:
         """Tell others that this worker lives (where crash recovery needs it)."""
 
+    async def report(self, queue: str, worker: str, report: bytes, failures: Sequence[bytes]) -> None:
+        """Tell whoever watches how a worker does, and which tasks failed since (where that can be kept)."""
+
     async def resume(self, queue: str, worker: str, known: Sequence[Delivery]) -> list[Delivery]:  # noqa: ARG002
         """After a failed fetch: what the service gave this worker that never arrived."""
         return []
@@ -252,6 +256,14 @@ class Broker(ABC):
     async def queues(self, wanted: Sequence[str]) -> list[QueueInfo]:
         """What is known of these queues; of every queue that can be found when none is named."""
         raise NotImplementedError(f"{type(self).__name__} cannot count queues")
+
+    async def workers(self, queue: str) -> list[WorkerSign]:
+        """The Python workers of a queue."""
+        raise NotImplementedError(f"{type(self).__name__} cannot name workers")
+
+    async def failures(self, queue: str, count: int = 100) -> list[bytes]:
+        """The last tasks that failed for good on Python workers, as they were reported, the latest first."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no failures")
 
     async def purge(self, queue: str) -> int | None:
         """Drop everything that waits in a queue; how many it were, None where the service does not tell."""

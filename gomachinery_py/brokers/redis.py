@@ -28,6 +28,7 @@ from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
 from gomachinery_py.errors import WireError, WrongKeyType
+from gomachinery_py.fleet import WorkerSign
 from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.incoming import brief
 from gomachinery_py.logs import about_message
@@ -44,6 +45,10 @@ _PAGE_BYTES = 8 * 1024 * 1024
 _FETCH_BYTES = 8 * 1024 * 1024
 # So long the name of a worker that died is kept: it may only have slept.
 _REMEMBERED_SECONDS = 3600
+# A report of a worker that says nothing more is gone after so long; the last failures are kept for a week.
+_REPORT_SECONDS = 60
+_FAILURES = 100
+_FAILURE_SECONDS = 7 * 86_400
 # UUIDs that mean nothing in a pattern, and are written in JSON as they are.
 _is_plain = re.compile(r"[\w.:-]+", re.ASCII).fullmatch
 
@@ -194,6 +199,15 @@ class RedisBroker(Broker):
     async def beat(self, queue: str, worker: str) -> None:
         if self.crash_safe:
             await self.port.execute(lua.script(lua.BEAT, [names.workers_key(queue)], worker))
+
+    async def report(self, queue: str, worker: str, report: bytes, failures: Sequence[bytes]) -> None:
+        if not self.crash_safe:
+            return
+        commands: list[Command] = [("SET", names.report_key(queue, worker), report, "EX", _REPORT_SECONDS)]
+        if failures:
+            key = names.failures_key(queue)
+            commands += [("LPUSH", key, *failures), ("LTRIM", key, 0, _FAILURES - 1), ("EXPIRE", key, _FAILURE_SECONDS)]
+        await self.port.execute_many(commands)
 
     async def resume(self, queue: str, worker: str, known: Sequence[Delivery]) -> list[Delivery]:
         if not self.crash_safe:
@@ -359,6 +373,17 @@ class RedisBroker(Broker):
                 continue
             infos.append(QueueInfo(queue, waiting, sum(held), dead, alive))
         return infos
+
+    async def workers(self, queue: str) -> list[WorkerSign]:
+        # All of them, instead of those without a sign of life for long; those that were recovered count below 0.
+        now, found = await self.port.execute(lua.script(lua.STALE, [names.workers_key(queue)], -86_400))
+        ages = {name.decode(): now - float(beat) for name, beat in zip(found[::2], found[1::2], strict=True)}
+        alive = {name: max(0.0, age) for name, age in ages.items() if age <= now}
+        reports = await self.port.execute_many([("GET", names.report_key(queue, name)) for name in alive])
+        return [WorkerSign(name, age, report) for (name, age), report in zip(alive.items(), reports, strict=True)]
+
+    async def failures(self, queue: str, count: int = 100) -> list[bytes]:
+        return list(await self.port.execute(("LRANGE", names.failures_key(queue), 0, count - 1)))
 
     async def _find_queues(self) -> list[str]:
         found, cursor = {self.default_queue}, b"0"

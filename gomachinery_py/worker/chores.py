@@ -56,12 +56,15 @@ class Chore:
                 self._stopping.wait(self._period)
 
 
-def heartbeat(broker: Broker, queues: Sequence[str], worker: str, period: float) -> Chore:
-    """Tell others that this worker lives."""
+def heartbeat(
+    broker: Broker, queues: Sequence[str], worker: str, period: float, tell: Callable[[], None] = lambda: None
+) -> Chore:
+    """Tell others that this worker lives, and then how it does."""
 
     def beat() -> bool:
         for queue in queues:
             run(broker.beat(queue, worker))
+        tell()
         return False
 
     return Chore(f"{worker}-heartbeat", period, beat)

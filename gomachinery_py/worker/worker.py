@@ -15,6 +15,7 @@ import socket
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
@@ -25,6 +26,7 @@ from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import Clock, run
 from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.fleet import Failure, Work
 from gomachinery_py.health import Report
 from gomachinery_py.incoming import brief
 from gomachinery_py.logs import about
@@ -41,6 +43,9 @@ from gomachinery_py.worker.room import Room
 __all__ = ["Worker", "WorkerSettings"]
 
 log = logging.getLogger(__name__)
+
+# So many failures are kept for each queue until they can be told.
+_FAILURES = 100
 
 _ErrorHandler = TypeVar("_ErrorHandler", bound=Callable[[BaseException], object])
 _TaskHandler = TypeVar("_TaskHandler", bound=Callable[[Signature], object])
@@ -97,6 +102,8 @@ class Worker:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._quit_asked = False
         self._started = 0.0
+        self._work = Work(self.concurrency)
+        self._failures: dict[str, deque[bytes]] = {}
 
     # -- handlers, by Machinery's names; each also works as a decorator --
 
@@ -183,7 +190,9 @@ class Worker:
         self._engine.on_seen = self._seen
         self._engine.gives_up = self._gives_up
         self._chores = [
-            heartbeat(self._broker, self.queues, self.name, min(settings.heartbeat, self._broker.beat_seconds)),
+            heartbeat(
+                self._broker, self.queues, self.name, min(settings.heartbeat, self._broker.beat_seconds), self._tell
+            ),
             recovery(self._broker, self.queues, self.name, settings.recovery),
             mover(self._broker, self.name, settings.delayed_poll),
         ]
@@ -286,10 +295,27 @@ class Worker:
             started=self._started,
         )
 
+    def _tell(self) -> None:
+        """Say how this worker does, and which tasks have failed since it was said last."""
+        assert self._pump is not None
+        observers = self._engine.observers
+        running, _ = self._pump.counts
+        while observers.failures:
+            queue, moment, uuid, name, text = observers.failures.popleft()
+            # What cannot be told now is told the next time, as far as there is room.
+            failure = Failure(moment, self.name, uuid, name, text).written()
+            self._failures.setdefault(queue, deque(maxlen=_FAILURES)).append(failure)
+        for queue in self.queues:
+            report = self._work.report(queue, observers.counts.copy(), running, len(self._pump.held(queue)))
+            run(self._broker.report(queue, self.name, report.written(), self._failures.get(queue, ())))
+            self._failures.pop(queue, None)
+
     def _retire(self) -> None:
         if self._settings.health_file:
             with contextlib.suppress(OSError):
                 os.unlink(self._settings.health_file)
+        with contextlib.suppress(ServiceError, ServiceUnavailable):
+            self._tell()
         for queue in self.queues:
             try:
                 run(self._broker.retire(queue, self.name))
