@@ -64,11 +64,11 @@ def test_cancelled_or_run(
         begun = datetime.now(UTC)
         for number, uuid in enumerate(uuids):
             # The first third is due at once, the second while it is cancelled, the rest never.
-            seconds = (0.1, 0.8 + number / TASKS, 3600)[3 * number // TASKS]
+            seconds = (0.1, 0.1 + (number - TASKS // 3) / TASKS, 3600)[3 * number // TASKS]
             eta = begun + timedelta(seconds=seconds)
             server.send_task(Signature("record", [Arg("string", uuid)], uuid=uuid, eta=eta))
         wait_until(lambda: records(redis_server), SECONDS, "a task that ran")
-        cancelled = {uuid for uuid in reversed(uuids) if server.cancel_delayed(uuid)}
+        cancelled = {uuid for uuid in [*uuids[TASKS // 3 :], *uuids] if server.cancel_delayed(uuid)}
         expected = set(uuids) - cancelled
         wait_until(lambda: len(records(redis_server)) >= len(expected), SECONDS, "what was not cancelled")
         states = {uuid: lambda uuid=uuid: server.result(uuid).state for uuid in uuids}
