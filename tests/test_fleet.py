@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from command_line import gomachinery
+from docs_blocks import ROOT
 from inprocess import FakeRedisPort, server_on
 from rich.console import Console
 
@@ -190,6 +192,31 @@ def test_a_frame(embedded_url: str) -> None:
         [failure] = frame["failures"]
         assert (failure["uuid"], failure["name"], failure["error"]) == ("task_f", "fails", "out of paper")
         assert frame["dead_letters"] == [{"queue": "topped", "uuid": "", "name": "", "reason": "no JSON"}]
+
+
+def test_the_documented_fields(embedded_url: str) -> None:
+    """docs/operations.md names every field of a frame, and no other."""
+    with Server(embedded_url, default_queue="documented") as server:
+        run(server.broker.beat("documented", "w"))
+        report = Work(4).report("documented", {}, 1, 2).written()
+        run(server.broker.report("documented", "w", report, [Failure(1.0, "w", "u", "n", "e").written()]))
+        run(server.broker.bury_body("documented", b"x", "no JSON"))
+        [frame] = frames(embedded_url, "documented")
+    found = {name for name in frame if not isinstance(frame[name], list | dict)}
+    for section, rows in frame.items():
+        if isinstance(rows, list):
+            found |= {f"{section}[].{name}" for name in rows[0]}
+        elif isinstance(rows, dict):
+            found |= {f"{section}.{name}" for name in rows}
+
+    documented = set()
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for row in page[page.index("`--json` is one object") :].split("\n## ")[0].splitlines():
+        section = ""
+        for name in re.findall(r"`([\w.\[\]]+)`", row.split("|")[1]) if row.startswith("| `") else ():
+            section = name.rpartition(".")[0] or section
+            documented.add(f"{section}{name}" if name.startswith(".") else name)
+    assert found == documented
 
 
 def test_two_looks(embedded_url: str) -> None:
