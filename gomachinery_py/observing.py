@@ -124,7 +124,10 @@ class Observers:
     def ended(self, signature: Signature, queue: str, ending: Ending, error: str = "") -> None:
         """A run is over; ``error`` is the text of a task that failed for good."""
         counted = queue, ending
-        self.counts[counted] = self.counts.get(counted, 0) + 1
+        try:
+            self.counts[counted] += 1
+        except KeyError:
+            self.counts[counted] = 1
         if error:
             uuid, name = brief(signature.uuid), brief(signature.name)
             self.failures.append((queue, time.time(), uuid, name, brief(error, 300)))
