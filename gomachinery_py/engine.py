@@ -102,7 +102,7 @@ class Engine:
         if reason is None and task is not None and self.verify is not None:
             reason = self.verify(signature)
         if reason is not None:
-            await self.writes.bury(delivery, reason)
+            await self.writes.bury(delivery, reason, signature)
             return
         if task is None:
             await self._unregistered(delivery, signature)
@@ -114,7 +114,7 @@ class Engine:
             else:
                 await self._run(delivery, signature, task)
         except WrongKeyType as error:
-            await self.writes.bury(delivery, str(error))
+            await self.writes.bury(delivery, str(error), signature)
 
     async def _run(self, delivery: Delivery, signature: Signature, task: RunnableTask) -> None:
         # Where a state can be read only once, looking costs more than it tells of a first delivery.
@@ -362,7 +362,7 @@ class Engine:
             return
         hopeless = self.gives_up(delivery)
         if hopeless is not None:
-            await self.writes.bury(delivery, f"task {brief(signature.name)!r} {hopeless}")
+            await self.writes.bury(delivery, f"task {brief(signature.name)!r} {hopeless}", signature)
             return
         await self.broker.requeue(delivery)
         self.on_seen(delivery, False)

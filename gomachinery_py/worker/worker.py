@@ -199,8 +199,8 @@ class Worker:
         port = port_for_revocations(self._broker, self._engine.backend)
         if port is not None:
             revocations = Revocations(port)
-            with contextlib.suppress(ServiceError):
-                # Before anything is taken; if it is refused, the chore says so.
+            with contextlib.suppress(ServiceError, ServiceUnavailable):
+                # Before anything is taken; if that fails, the chore says so.
                 run(revocations.look())
             self._learn_revoked(revocations.uuids)
             self._chores.append(revocation(self.name, revocations, self._learn_revoked))
