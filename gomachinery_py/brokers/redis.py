@@ -229,7 +229,8 @@ class RedisBroker(RedisQueues):
     async def retire(self, queue: str, worker: str) -> None:
         if self.crash_safe:
             keys = (names.workers_key(queue), queue, names.inflight_key(queue, worker))
-            await self.port.execute(lua.script(lua.RETIRE, keys, worker))
+            signed_off = lua.script(lua.RETIRE, keys, worker)
+            await self.port.execute_many([signed_off, ("DEL", names.report_key(queue, worker))])
 
     async def move_due(self) -> int:
         members = await self.port.execute(lua.script(lua.DUE, [self.delayed_key], _PAGE, _PAGE_BYTES))
