@@ -147,7 +147,8 @@ class Engine:
 
     def _begins_at_once(self, delivery: Delivery, signature: Signature) -> bool:
         """Whether its first states may be stored before anybody has looked at what is stored."""
-        return self.producer.fused and self.backend.merges and not delivery.attempts and not has_chord(signature)
+        is_plain = self.producer.fused and self.backend.merges and not delivery.attempts and not has_chord(signature)
+        return is_plain and signature.uuid not in self.revoked
 
     async def _run_at_once(self, delivery: Delivery, signature: Signature, task: RunnableTask) -> None:
         """:meth:`_run` without a look at what is stored, for as long as nothing is out of the ordinary.
