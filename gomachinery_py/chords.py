@@ -60,7 +60,8 @@ class Chords:
         if problem and not self.backend.is_null:
             group = brief(signature.group_uuid)
             await self.writes.commit(delivery, signature, _NO_ORIGIN, (), late, settle=False, checked=True)
-            await self.writes.bury(delivery, f"it has run, but its chord cannot fire: group {group} {problem}")
+            reason = f"it has run, but its chord cannot fire: group {group} {problem}"
+            await self.writes.bury(delivery, reason, signature)
             return
         triggered = snapshot is not None and snapshot.meta.chord_triggered
         died_between = triggered and await self._callback_may_be_missing(delivery, signature)

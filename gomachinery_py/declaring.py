@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
 from gomachinery_py.context import Context
@@ -20,11 +21,20 @@ R = TypeVar("R")
 class Declare:
     """``@server.task("name", …)``: the decorator that was made by the call."""
 
-    def __init__(self, server: Server, name: str | None, options: Options, *, remote: bool) -> None:
+    def __init__(
+        self,
+        server: Server,
+        name: str | None,
+        options: Options,
+        *,
+        remote: bool,
+        soft_time_limit: float | timedelta | None = None,
+    ) -> None:
         self._server = server
         self._name = name
         self._options = options
         self._remote = remote
+        self._soft_time_limit = soft_time_limit
 
     @overload
     def __call__(
@@ -38,7 +48,9 @@ class Declare:
     def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
     def __call__(self, function: Callable[..., Any], /) -> Any:
         name = self._name or function.__name__
-        return self._server._declare(function, name, self._options, remote=self._remote)
+        return self._server._declare(
+            function, name, self._options, remote=self._remote, soft_time_limit=self._soft_time_limit
+        )
 
 
 class RunnableTasks(Mapping[str, Any]):
@@ -65,7 +77,7 @@ class RunnableTasks(Mapping[str, Any]):
 
 
 def declared_options(options: Mapping[str, Any]) -> Options:
-    """What ``@server.task(...)`` was given. Raises TypeError for what is no option."""
+    """What ``@server.task(...)`` was given for sends. Raises TypeError for what is no option."""
     known = {"queue", "retries", "retry_timeout", "priority", "ignore_when_not_registered"}
     unknown = set(options) - known
     if unknown:

@@ -11,7 +11,7 @@ that lost its lease writes nothing. Elsewhere the order is state, callbacks, cho
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from gomachinery_py import redis_scripts as lua
@@ -29,6 +29,7 @@ from gomachinery_py.errors import (
 )
 from gomachinery_py.golang.time import Time
 from gomachinery_py.incoming import LAST_ETA_NS, MAX_BODY_BYTES, MAX_RETRY_TIMEOUT, brief, error_text, reject_reason
+from gomachinery_py.logs import about
 from gomachinery_py.observing import Observers
 from gomachinery_py.producer import Producer
 from gomachinery_py.runs import Handlers, Outcome, RunnableTask, fibonacci_next, guarded, with_error, with_results
@@ -52,6 +53,7 @@ log = logging.getLogger(__name__)
 _RECEIVED: tuple[Step, ...] = ((RECEIVED, None, ""),)
 _RECEIVED_AND_STARTED: tuple[Step, ...] = (*_RECEIVED, (STARTED, None, ""))
 _RETRY: tuple[Step, ...] = ((RETRY, None, ""),)
+_REVOKED: tuple[Step, ...] = ((FAILURE, None, "revoked before it ran"),)
 
 
 class Engine:
@@ -74,6 +76,8 @@ class Engine:
         self.observers = Observers() if observers is None else observers
         self.writes = Writes(producer, self.observers)
         self.chords = Chords(self.writes, clock)
+        #: UUIDs of tasks that are not begun any more.
+        self.revoked: Collection[str] = ()
         #: Why a signature must not be run, or None; a task that is not registered here is for others to judge.
         self.verify: Callable[[Signature], str | None] | None = None
         #: Told of each message: True when its task is registered here, False when it was given back.
@@ -90,6 +94,7 @@ class Engine:
         except WireError as error:
             await self.writes.bury(delivery, f"cannot be decoded: {error}")
             return
+        signature.taken_from = delivery.queue
         self.broker.received(delivery, signature)
         task = self.tasks.get(signature.name)
         is_reserved, queues = self.writes.is_reserved, self.writes.queues
@@ -97,7 +102,7 @@ class Engine:
         if reason is None and task is not None and self.verify is not None:
             reason = self.verify(signature)
         if reason is not None:
-            await self.writes.bury(delivery, reason)
+            await self.writes.bury(delivery, reason, signature)
             return
         if task is None:
             await self._unregistered(delivery, signature)
@@ -109,7 +114,7 @@ class Engine:
             else:
                 await self._run(delivery, signature, task)
         except WrongKeyType as error:
-            await self.writes.bury(delivery, str(error))
+            await self.writes.bury(delivery, str(error), signature)
 
     async def _run(self, delivery: Delivery, signature: Signature, task: RunnableTask) -> None:
         # Where a state can be read only once, looking costs more than it tells of a first delivery.
@@ -117,6 +122,9 @@ class Engine:
         origin = await self.backend.origin(signature.uuid) if looks else Origin()
         if delivery.attempts and self._is_half_done(signature, origin):
             await self._finish_again(delivery, signature, origin)
+            return
+        if self.revoked and signature.uuid in self.revoked:
+            await self._revoked(delivery, signature, origin)
             return
         try:
             call = task.prepare(signature)
@@ -139,7 +147,8 @@ class Engine:
 
     def _begins_at_once(self, delivery: Delivery, signature: Signature) -> bool:
         """Whether its first states may be stored before anybody has looked at what is stored."""
-        return self.producer.fused and self.backend.merges and not delivery.attempts and not has_chord(signature)
+        is_plain = self.producer.fused and self.backend.merges and not delivery.attempts and not has_chord(signature)
+        return is_plain and signature.uuid not in self.revoked
 
     async def _run_at_once(self, delivery: Delivery, signature: Signature, task: RunnableTask) -> None:
         """:meth:`_run` without a look at what is stored, for as long as nothing is out of the ordinary.
@@ -198,7 +207,11 @@ class Engine:
             )
         if held:
             return True
-        log.warning("task %s was taken over by another worker before it began here", brief(signature.uuid))
+        log.warning(
+            "task %s was taken over by another worker before it began here",
+            brief(signature.uuid),
+            extra=about(signature),
+        )
         return False
 
     async def _begin_member(self, delivery: Delivery, uuid: str, origin: Origin) -> bool:
@@ -231,6 +244,7 @@ class Engine:
                 brief(signature.name),
                 signature.retry_timeout,
                 brief(error_text(error)),
+                extra=about(signature),
             )
             await self._retry(delivery, signature, origin, signature.retry_timeout * 1_000_000_000)
         else:
@@ -305,10 +319,23 @@ class Engine:
         if stays:
             await self.broker.leave(delivery)
         if held and not again:
-            self.observers.ended(signature, delivery.queue, "FAILURE")
-            log.error("task %s (%s) failed: %s", brief(signature.uuid), brief(signature.name), brief(text))
+            self.observers.ended(signature, delivery.queue, "FAILURE", text)
+            log.error(
+                "task %s (%s) failed: %s",
+                brief(signature.uuid),
+                brief(signature.name),
+                brief(text),
+                extra=about(signature),
+            )
             if self.handlers.error is not None:
                 await invoke(guarded(self.handlers.error, error), holds_slot=False)
+
+    async def _revoked(self, delivery: Delivery, signature: Signature, origin: Origin) -> None:
+        """Go knows no state for it but FAILURE. OnError callbacks are not sent: nothing has gone wrong."""
+        if await self.writes.commit(delivery, signature, origin, _REVOKED, (), settle=True):
+            self.observers.ended(signature, delivery.queue, "FAILURE")
+            uuid, name = brief(signature.uuid), brief(signature.name)
+            log.warning("task %s (%s) was revoked and is not run", uuid, name, extra=about(signature))
 
     def _is_half_done(self, signature: Signature, origin: Origin) -> bool:
         """Whether a worker may have died after it had stored the outcome, and before the end of the message.
@@ -336,7 +363,7 @@ class Engine:
             return
         hopeless = self.gives_up(delivery)
         if hopeless is not None:
-            await self.writes.bury(delivery, f"task {brief(signature.name)!r} {hopeless}")
+            await self.writes.bury(delivery, f"task {brief(signature.name)!r} {hopeless}", signature)
             return
         await self.broker.requeue(delivery)
         self.on_seen(delivery, False)
@@ -357,4 +384,6 @@ class Engine:
 
 
 def _too_late(signature: Signature) -> None:
-    log.warning("the result of task %s came too late: another worker has it", brief(signature.uuid))
+    log.warning(
+        "the result of task %s came too late: another worker has it", brief(signature.uuid), extra=about(signature)
+    )

@@ -12,6 +12,7 @@
     ├── TaskFailed                     the task ended in FAILURE; str() is the text that Machinery stored
     ├── ResultTimeout (TimeoutError)   the result was not there in time
     ├── RetryTaskLater                 raise it inside a task: run me again after a delay
+    ├── SoftTimeLimitExceeded          raised inside a task that runs for longer than its soft_time_limit
     ├── PublishError                   the broker did not take the task
     ├── ServiceError                   a service answered with an error
     │   └── WrongKeyType               a key holds something that is not Machinery's
@@ -39,6 +40,7 @@ __all__ = [
     "ServiceError",
     "ServiceUnavailable",
     "SignatureError",
+    "SoftTimeLimitExceeded",
     "TaskFailed",
     "TaskNotRegistered",
     "UnsupportedType",
@@ -111,6 +113,13 @@ class RetryTaskLater(MachineryError):
         self.message = message
         self.delay_ns = round(seconds * 1_000_000_000)
         super().__init__(f"Task error: {message} Will retry in: {format_duration(self.delay_ns)}")
+
+
+class SoftTimeLimitExceeded(MachineryError):
+    """Raised inside a task that has run for longer than its ``soft_time_limit``; catch it to clean up, or to end early.
+
+    Inside a coroutine it is an ``asyncio.CancelledError`` as well.
+    """
 
 
 class PublishError(MachineryError):

@@ -7,16 +7,23 @@ Tracing and metrics are observers; so may be whatever a user needs besides. With
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Literal
 
-from gomachinery_py.incoming import brief_error
+from gomachinery_py.incoming import brief, brief_error
+from gomachinery_py.logs import about
 from gomachinery_py.wire.model import Signature
 
-__all__ = ["Ending", "Observer", "Observers", "Workflow"]
+__all__ = ["Ending", "Observer", "Observers", "RunLog", "Workflow"]
 
 log = logging.getLogger(__name__)
+runs = logging.getLogger("gomachinery_py.worker.runs")
+
+# So many are kept until they are told; more in a few seconds would say no more.
+_FAILURES = 20
 
 Workflow = Literal["task", "tasks", "chain", "group", "chord"]
 """Which call sends: ``tasks`` is ``send_many``."""
@@ -58,9 +65,20 @@ class Observers:
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._all = tuple(observers)
+        #: How often runs ended how, and messages became dead letters (``DEAD``), by queue. Written by one thread.
+        self.counts: dict[tuple[str, str], int] = {}
+        #: The last tasks that failed for good: queue, unix seconds, UUID, name, text. Who tells it takes it away.
+        self.failures: deque[tuple[str, float, str, str, str]] = deque(maxlen=_FAILURES)
 
     def __bool__(self) -> bool:
         return bool(self._all)
+
+    def for_worker(self) -> Observers:
+        """The same for one worker, which counts for itself, and with a RunLog if its lines would be seen.
+
+        Asked once for each worker, so that nothing of it is asked when a task runs.
+        """
+        return Observers([*self._all, RunLog()] if runs.isEnabledFor(logging.DEBUG) else self._all)
 
     def sending(self, workflow: Workflow, signatures: Sequence[Signature], queue: str) -> AbstractContextManager[None]:
         """All of them around a send."""
@@ -103,13 +121,22 @@ class Observers:
 
         return run_async if is_async else run
 
-    def ended(self, signature: Signature, queue: str, ending: Ending) -> None:
-        """A run is over."""
+    def ended(self, signature: Signature, queue: str, ending: Ending, error: str = "") -> None:
+        """A run is over; ``error`` is the text of a task that failed for good."""
+        counted = queue, ending
+        try:
+            self.counts[counted] += 1
+        except KeyError:
+            self.counts[counted] = 1
+        if error:
+            uuid, name = brief(signature.uuid), brief(signature.name)
+            self.failures.append((queue, time.time(), uuid, name, brief(error, 300)))
         for observer in self._all:
-            _guarded(lambda each=observer: each.ended(signature, queue, ending))  # type: ignore[misc]
+            _guarded(lambda each=observer: each.ended(signature, queue, ending), signature)  # type: ignore[misc]
 
     def buried(self, queue: str) -> None:
         """A message became a dead letter."""
+        self.counts[queue, "DEAD"] = self.counts.get((queue, "DEAD"), 0) + 1
         for observer in self._all:
             _guarded(lambda each=observer: each.buried(queue))  # type: ignore[misc]
 
@@ -117,8 +144,28 @@ class Observers:
 _UNWATCHED: AbstractContextManager[None] = nullcontext()
 
 
-def _guarded(call: Callable[[], None]) -> None:
+def _guarded(call: Callable[[], None], signature: Signature | None = None) -> None:
     try:
         call()
     except Exception as error:
-        log.error("an observer failed: %s", brief_error(error))
+        fields = about(signature) if signature is not None else {}
+        log.error("an observer failed: %s", brief_error(error), extra=fields)
+
+
+class RunLog(Observer):
+    """Says when a task begins and when it has returned, as Machinery does, at debug level; results are not shown."""
+
+    @contextmanager
+    def running(self, signature: Signature, queue: str) -> Iterator[Callable[[BaseException | None], None]]:
+        fields = about(signature, queue)
+        runs.debug("task %s (%s) begins", fields["task_uuid"], fields["task_name"], extra=fields)
+        began = time.perf_counter()
+
+        def tell(error: BaseException | None) -> None:
+            how = "returned" if error is None else f"raised {type(error).__name__}"
+            seconds = time.perf_counter() - began
+            runs.debug(
+                "task %s (%s) %s after %.3f s", fields["task_uuid"], fields["task_name"], how, seconds, extra=fields
+            )
+
+        yield tell

@@ -17,6 +17,7 @@ from gomachinery_py.effects import Command
 __all__ = [
     "BEAT",
     "BURY",
+    "CANCEL",
     "CHANGED",
     "CLAIM_DUE",
     "DONE",
@@ -26,11 +27,14 @@ __all__ = [
     "LOCKED",
     "MOVED",
     "MOVE_DUE",
+    "NEXT_DUE",
     "NOT_HELD",
     "READ",
     "RECOVER",
     "RELEASE",
     "RETIRE",
+    "REVOKE",
+    "REVOKED",
     "SCRIPTS",
     "STALE",
     "UNPLAIN",
@@ -394,9 +398,57 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0
 """
 
+NEXT_DUE: Final = """\
+-- When the next delayed task is due, without the task itself, which may be large.   KEYS: delayed
+return redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
+"""
+
+CANCEL: Final = """\
+-- A delayed task is taken back, and its state written, or neither.
+-- KEYS: delayed, (UUID)   ARGV: member, (name and words of the command that writes its state, without the key)
+if KEYS[2] then
+  local found = redis.call('TYPE', KEYS[2])
+  found = found['ok'] or found
+  if found ~= 'none' and found ~= 'string' then return -4 end
+end
+if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then return -1 end
+if KEYS[2] then redis.call(ARGV[2], KEYS[2], unpack(ARGV, 3)) end
+return 1
+"""
+
+REVOKE: Final = """\
+-- KEYS: revoked, changed   ARGV: seconds, how many at most, UUID...
+local now = redis.call('TIME')
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now[1])
+local added, ends = 0, tonumber(now[1]) + tonumber(ARGV[1])
+for i = 3, #ARGV do
+  if not redis.call('ZSCORE', KEYS[1], ARGV[i]) then added = added + 1 end
+end
+if redis.call('ZCARD', KEYS[1]) + added > tonumber(ARGV[2]) then return -1 end
+for i = 3, #ARGV do
+  local known = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if not known or tonumber(known) < ends then redis.call('ZADD', KEYS[1], ends, ARGV[i]) end
+end
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+redis.call('SET', KEYS[2], string.format('%d%06d', tonumber(now[1]), tonumber(now[2])))
+for i = 1, 2 do redis.call('EXPIREAT', KEYS[i], tonumber(last) + 1) end
+return added
+"""
+
+REVOKED: Final = """\
+-- What is revoked, unless that is known.   KEYS: revoked, changed   ARGV: when it had last changed
+local now = redis.call('TIME')
+if redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now[1]) > 0 then
+  redis.call('SET', KEYS[2], string.format('%d%06d', tonumber(now[1]), tonumber(now[2])), 'XX', 'KEEPTTL')
+end
+local changed = redis.call('GET', KEYS[2]) or ''
+if changed == ARGV[1] then return {changed} end
+return {changed, redis.call('ZRANGE', KEYS[1], 0, -1)}
+"""
+
 SCRIPTS: Final = (
     *(_TRANSACTIONS, READ, FETCH, BEAT, STALE, RECOVER, RETIRE, DUE, MOVE_DUE),
-    *(CLAIM_DUE, MOVED, BURY, RELEASE),
+    *(CLAIM_DUE, MOVED, BURY, RELEASE, NEXT_DUE, CANCEL, REVOKE, REVOKED),
 )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gomachinery_py.incoming import brief_error
+from gomachinery_py.logs import about
 from gomachinery_py.wire.model import Arg, Signature, TaskResult
 
 __all__ = ["Handlers", "Outcome", "RunnableTask", "fibonacci_next", "guarded", "with_error", "with_results"]
@@ -82,6 +83,8 @@ def guarded(handler: Callable[[Any], object], argument: Any) -> Callable[[], Non
         try:
             handler(argument)
         except BaseException as error:
-            log.error("handler %s raised %s", getattr(handler, "__qualname__", "of the worker"), brief_error(error))
+            name = getattr(handler, "__qualname__", "of the worker")
+            fields = about(argument) if isinstance(argument, Signature) else {}
+            log.error("handler %s raised %s", name, brief_error(error), extra=fields)
 
     return call

@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
@@ -33,6 +34,7 @@ from gomachinery_py.task import Options, Task
 from gomachinery_py.urls import only_carries
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
+from gomachinery_py.withdrawing import Withdrawals
 from gomachinery_py.worker import Worker
 from gomachinery_py.worker.worker import WorkerSettings
 from gomachinery_py.workflow import Chain, Chord, Group
@@ -45,7 +47,7 @@ R = TypeVar("R")
 _PAGE = 500
 
 
-class Server(PeriodicTasks):
+class Server(PeriodicTasks, Withdrawals):
     """Where tasks are declared, sent, and their results read.
 
     Args:
@@ -152,17 +154,19 @@ class Server(PeriodicTasks):
         retry_timeout: int | None = None,
         priority: int | None = None,
         ignore_when_not_registered: bool | None = None,
+        soft_time_limit: float | timedelta | None = None,
     ) -> Declare: ...
-    def task(self, function: Any = None, /, **options: Any) -> Any:
+    def task(self, function: Any = None, /, *, soft_time_limit: float | timedelta | None = None, **options: Any) -> Any:
         """Declare a task: ``@server.task``, or ``@server.task("name", queue=…, retries=…)``.
 
         The name is the function's own unless given. ``queue`` routes sends; which queues a worker consumes is the
-        worker's. Refused with TypeError or SignatureError: a parameter that the wire cannot carry, keyword-only
-        parameters, a name that is taken.
+        worker's. After ``soft_time_limit`` (seconds, or a timedelta) a run gets SoftTimeLimitExceeded raised inside,
+        once; a direct call does not. Refused with TypeError, ValueError or SignatureError: a parameter that the wire
+        cannot carry, keyword-only parameters, a name that is taken.
         """
         if callable(function):
             return self._declare(function, function.__name__, Options(), remote=False)
-        return Declare(self, function, declared_options(options), remote=False)
+        return Declare(self, function, declared_options(options), remote=False, soft_time_limit=soft_time_limit)
 
     def remote(
         self,
@@ -186,11 +190,17 @@ class Server(PeriodicTasks):
         return Declare(self, name, options, remote=True)
 
     def _declare(
-        self, function: Callable[..., Any], name: str, options: Options, *, remote: bool
+        self,
+        function: Callable[..., Any],
+        name: str,
+        options: Options,
+        *,
+        remote: bool,
+        soft_time_limit: float | timedelta | None = None,
     ) -> Task[Any, Any, Any]:
         if name in self.tasks:
             raise SignatureError(f"task {name!r} is declared twice; give one of them another name")
-        task: Task[Any, Any, Any] = Task(self, function, name, options, remote=remote)
+        task: Task[Any, Any, Any] = Task(self, function, name, options, remote=remote, soft_time_limit=soft_time_limit)
         self.tasks[name] = task
         return task
 
@@ -325,7 +335,7 @@ class Server(PeriodicTasks):
         return Worker(self._engine, self.clock, settings, replace(self._handlers))
 
     def _engine(self, handlers: Handlers) -> Engine:
-        engine = Engine(self._producer, RunnableTasks(self.tasks), self.clock, handlers, self._observers)
+        engine = Engine(self._producer, RunnableTasks(self.tasks), self.clock, handlers, self._observers.for_worker())
         engine.verify = self._signing.reason if self._signing else None
         return engine
 

@@ -125,6 +125,7 @@ class Task(Generic[P, C, R]):
         defaults: Options,
         *,
         remote: bool = False,
+        soft_time_limit: float | timedelta | None = None,
     ) -> None:
         self.server = server
         self.function = function
@@ -135,6 +136,15 @@ class Task(Generic[P, C, R]):
         self.parameters = Parameters.of(function, name=name, context_class=Context)
         self.results = Results.of(function, name=name)
         self.is_async = inspect.iscoroutinefunction(function)
+        #: Seconds after which a run gets SoftTimeLimitExceeded, or None. Workers alone keep it; it is not on the wire.
+        self.soft_time_limit: float | None = None
+        self._limited = function
+        if soft_time_limit is not None:
+            # Imported by who needs it: ctypes takes a while.
+            from gomachinery_py.soft_limits import limited, seconds_of
+
+            self.soft_time_limit = seconds_of(soft_time_limit, f"task {name}: soft_time_limit")
+            self._limited = limited(function, self.soft_time_limit, is_async=self.is_async)
         update_wrapper(self, function)
 
     def __repr__(self) -> str:
@@ -241,7 +251,7 @@ class Task(Generic[P, C, R]):
     def _call(self, signature: Signature, values: Sequence[Any]) -> Outcome:
         token = running_signature.set(signature)
         try:
-            return Outcome(self.results.to_wire(self.function(*values)))
+            return Outcome(self.results.to_wire(self._limited(*values)))
         except BaseException as error:
             return Outcome([], error)
         finally:
@@ -250,7 +260,7 @@ class Task(Generic[P, C, R]):
     async def _acall(self, signature: Signature, values: Sequence[Any]) -> Outcome:
         token = running_signature.set(signature)
         try:
-            value: Awaitable[Any] = self.function(*values)
+            value: Awaitable[Any] = self._limited(*values)
             return Outcome(self.results.to_wire(await value))
         except BaseException as error:
             return Outcome([], error)

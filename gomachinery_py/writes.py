@@ -14,6 +14,7 @@ from gomachinery_py.backends.base import Backend, Origin, Step
 from gomachinery_py.brokers.base import Broker, Delivery
 from gomachinery_py.errors import ServiceUnavailable, SignatureError, WireError, WrongKeyType
 from gomachinery_py.incoming import brief, reject_reason
+from gomachinery_py.logs import about
 from gomachinery_py.observing import Observers
 from gomachinery_py.producer import Producer
 from gomachinery_py.wire import encode_signature
@@ -95,18 +96,25 @@ class Writes:
             if reason is None:
                 good.append(send)
                 continue
-            log.error("callback %s (%s) cannot be sent: %s", brief(send.uuid), brief(send.name), brief(reason))
+            shown = brief(reason)
+            log.error(
+                "callback %s (%s) cannot be sent: %s", brief(send.uuid), brief(send.name), shown, extra=about(send)
+            )
             try:
                 await self.broker.bury_body(delivery.queue, encode_signature(send), reason)
             except (WireError, NotImplementedError) as error:
-                log.error("and it cannot be kept: %s", brief(str(error)))
+                log.error("and it cannot be kept: %s", brief(str(error)), extra=about(send))
         return good
 
-    async def bury(self, delivery: Delivery, reason: str) -> None:
-        """Keep a message that can never run among the dead letters, and say so."""
+    async def bury(self, delivery: Delivery, reason: str, signature: Signature | None = None) -> None:
+        """Keep a message that can never run among the dead letters, and say so; without ``signature`` it has none."""
         reason = brief(reason, 300)
         log.error(
-            "message of %d bytes on %r is kept as a dead letter: %s", len(delivery.body), brief(delivery.queue), reason
+            "message of %d bytes on %r is kept as a dead letter: %s",
+            len(delivery.body),
+            brief(delivery.queue),
+            reason,
+            extra={"queue": brief(delivery.queue)} if signature is None else about(signature, delivery.queue),
         )
         await self.broker.bury(delivery, reason)
         self.observers.buried(delivery.queue)

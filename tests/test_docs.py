@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import configparser
+import shlex
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from docs_blocks import ROOT, Block, blocks, page_of
-from docs_shell import check_script
+from docs_shell import check_gomachinery, check_script
 
 from gomachinery_py import Config
+from gomachinery_py.cli.errors import USAGE
 from gomachinery_py.demo.embedded import EmbeddedRedis
 from gomachinery_py.wire import decode_signature
 
@@ -29,7 +35,7 @@ CONTRACTS = {
     "text go.machinery.yaml": 1,
 }
 ELSEWHERE = Counter({"console": 8, "python app.py": 1, "go": 1, **WIRE, **CONTRACTS})
-RUN = {"python", "python test", "sh", "yaml", "json"}
+RUN = {"python", "python test", "sh", "yaml", "yaml kubernetes", "ini", "json"}
 # Compared with what they are made from by test_docs_generated.py.
 GENERATED = {"docs/cli.md"}
 
@@ -94,6 +100,45 @@ def test_yaml(block: Block) -> None:
 
     assert config.names_given() != frozenset()
     assert config.warnings == []
+
+
+@pytest.mark.parametrize("block", of("yaml kubernetes"), ids=str)
+def test_kubernetes(block: Block, tmp_path: Path) -> None:
+    """Each document is one of Kubernetes, and each command in it is one of ours."""
+    documents = list(yaml.safe_load_all(block.text))
+
+    assert [set(document) & {"apiVersion", "kind", "metadata"} for document in documents] == [
+        {"apiVersion", "kind", "metadata"}
+    ] * len(documents)
+    commands = [command for document in documents for command in _commands_in(document)]
+    assert len(commands) == 3
+    for program, *arguments in commands:
+        assert program == "gomachinery"
+        check_gomachinery(arguments, tmp_path)
+
+
+def _commands_in(node: Any) -> Iterator[list[str]]:
+    if isinstance(node, dict):
+        if isinstance(node.get("command"), list):
+            yield node["command"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from _commands_in(item)
+
+
+@pytest.mark.parametrize("block", of("ini"), ids=str)
+def test_systemd(block: Block, tmp_path: Path) -> None:
+    """A unit of three sections that starts a command of ours, and does not start a wrong one again and again."""
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(block.text)
+
+    assert unit.sections() == ["Unit", "Service", "Install"]
+    program, *arguments = shlex.split(unit["Service"]["ExecStart"])
+    assert Path(program).name == "gomachinery"
+    check_gomachinery(arguments, tmp_path)
+    assert int(unit["Service"]["RestartPreventExitStatus"]) == USAGE
 
 
 @pytest.mark.parametrize("block", of("json"), ids=str)

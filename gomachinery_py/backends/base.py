@@ -78,6 +78,8 @@ class Backend(ABC):
     collects = False
     #: Bytes that a UUID may have; 0 is without a limit.
     uuid_bytes = 0
+    #: UUIDs of tasks that no Python worker shall begin can be kept there; see ``revocations.py``.
+    keeps_revocations = False
 
     def __init__(self, port: Port, clock: Clock, results_expire_in: int) -> None:
         self.port = port

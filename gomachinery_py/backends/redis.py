@@ -31,6 +31,7 @@ class RedisBackend(KeyValueBackend):
     """One JSON document a key, on one Redis server."""
 
     merges = True
+    keeps_revocations = True
 
     def __init__(self, port: Port, clock: Clock, results_expire_in: int) -> None:
         super().__init__(port, clock, results_expire_in or names.RESULTS_EXPIRE_IN)

@@ -73,6 +73,7 @@ class AMQPBroker(Broker):
     """One exchange; a queue for each routing key, and for each delay."""
 
     is_amqp = True
+    why_no_cancel = "RabbitMQ holds each delay in a queue of its own, out of which no client can take one message"
     routing_key_bytes = MAX_NAME_BYTES - len(_DEAD_SUFFIX)
 
     def __init__(

@@ -7,13 +7,14 @@ whether that blocks, awaits or is batched.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
 from gomachinery_py.errors import ServiceError
+from gomachinery_py.fleet import WorkerSign
 from gomachinery_py.incoming import check_body
 from gomachinery_py.wire import encode_signature
 from gomachinery_py.wire.model import Signature
@@ -65,6 +66,10 @@ class Broker(ABC):
     reads_ahead = True
     #: States are kept on the same server; set by whoever puts broker and result store together.
     sees_states = False
+    #: UUIDs of tasks that no Python worker shall begin can be kept there; see ``revocations.py``.
+    keeps_revocations = False
+    #: Why a delayed task cannot be taken back, where it cannot.
+    why_no_cancel = "it does not say which tasks it delays"
     #: Tasks run inside the send (Go: the eager broker).
     is_eager = False
 
@@ -197,6 +202,9 @@ class Broker(ABC):
     async def beat(self, queue: str, worker: str) -> None:
         """Tell others that this worker lives (where crash recovery needs it)."""
 
+    async def report(self, queue: str, worker: str, report: bytes, failures: Sequence[bytes]) -> None:
+        """Tell whoever watches how a worker does, and which tasks failed since (where that can be kept)."""
+
     async def resume(self, queue: str, worker: str, known: Sequence[Delivery]) -> list[Delivery]:  # noqa: ARG002
         """After a failed fetch: what the service gave this worker that never arrived."""
         return []
@@ -229,9 +237,38 @@ class Broker(ABC):
         """How many tasks wait for their time; None where that cannot be told."""
         return None
 
+    async def delayed_next(self) -> int | None:
+        """Unix nanoseconds when the next delayed task is due; None where there is none, or that cannot be told."""
+        return None
+
+    async def find_delayed(self, uuids: Collection[str]) -> list[tuple[str, bytes]]:
+        """The delayed tasks with these UUIDs, each with its UUID and as it lies there.
+
+        Raises NotImplementedError, which says why, where delayed tasks cannot be taken back.
+        """
+        raise NotImplementedError(
+            f"a delayed task cannot be cancelled on this broker: {self.why_no_cancel}; "
+            "where a Redis keeps results, Python workers can be told not to run it: gomachinery revoke UUID"
+        )
+
+    async def cancel(self, body: bytes, commands: Sequence[Command] = ()) -> bool:
+        """Take back one delayed task, as it lies there; False when it is not there any more.
+
+        ``commands`` write its state in the same step, where :meth:`can_fuse`.
+        """
+        raise NotImplementedError(f"a delayed task cannot be cancelled on this broker: {self.why_no_cancel}")
+
     async def queues(self, wanted: Sequence[str]) -> list[QueueInfo]:
         """What is known of these queues; of every queue that can be found when none is named."""
         raise NotImplementedError(f"{type(self).__name__} cannot count queues")
+
+    async def workers(self, queue: str) -> list[WorkerSign]:
+        """The Python workers of a queue."""
+        raise NotImplementedError(f"{type(self).__name__} cannot name workers")
+
+    async def failures(self, queue: str, count: int = 100) -> list[bytes]:
+        """The last tasks that failed for good on Python workers, as they were reported, the latest first."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no failures")
 
     async def purge(self, queue: str) -> int | None:
         """Drop everything that waits in a queue; how many it were, None where the service does not tell."""

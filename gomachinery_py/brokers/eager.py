@@ -29,6 +29,7 @@ class EagerBroker(Broker):
     """Hands every published task straight to the engine that was assigned to it."""
 
     is_eager = True
+    why_no_cancel = "it runs tasks when they are sent"
 
     def __init__(self, port: Port, clock: Clock, default_queue: str) -> None:
         super().__init__(port, clock, default_queue)

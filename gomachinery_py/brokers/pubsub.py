@@ -70,6 +70,7 @@ class PubSubBroker(Broker):
     """One project; a topic for each routing key."""
 
     routing_key_bytes = 255
+    why_no_cancel = "Pub/Sub gives a delayed task to a worker, which puts it off until its time"
     #: Publish what has an ETA only then, as Go does: ``send`` waits for so long, ``asend`` and a worker's retries
     #: wait without holding up anything else. For topics that Go workers read.
     sender_waits = False

@@ -15,7 +15,6 @@ was held by a worker that died   is lost                         goes back to th
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 from collections import Counter
@@ -23,12 +22,14 @@ from collections.abc import Sequence
 from typing import Self
 
 from gomachinery_py import redis_scripts as lua
-from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
+from gomachinery_py.brokers.base import Delivery
+from gomachinery_py.brokers.redis_queues import RedisQueues, sha1_of
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
 from gomachinery_py.errors import WireError, WrongKeyType
 from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.incoming import brief
+from gomachinery_py.logs import about_message
 from gomachinery_py.wire import decode_signature, encode_signature, names
 from gomachinery_py.wire.model import PENDING, RETRY, Signature
 
@@ -42,10 +43,16 @@ _PAGE_BYTES = 8 * 1024 * 1024
 _FETCH_BYTES = 8 * 1024 * 1024
 # So long the name of a worker that died is kept: it may only have slept.
 _REMEMBERED_SECONDS = 3600
+# A report of a worker that says nothing more is gone after so long; the last failures are kept for a week.
+_REPORT_SECONDS = 60
+_FAILURES = 100
+_FAILURE_SECONDS = 7 * 86_400
 
 
-class RedisBroker(Broker):
+class RedisBroker(RedisQueues):
     """Lists, one sorted set for what is delayed, and (unless ``crash_safe`` is off) one list per worker."""
+
+    keeps_revocations = True
 
     def __init__(
         self,
@@ -189,6 +196,15 @@ class RedisBroker(Broker):
         if self.crash_safe:
             await self.port.execute(lua.script(lua.BEAT, [names.workers_key(queue)], worker))
 
+    async def report(self, queue: str, worker: str, report: bytes, failures: Sequence[bytes]) -> None:
+        if not self.crash_safe:
+            return
+        commands: list[Command] = [("SET", names.report_key(queue, worker), report, "EX", _REPORT_SECONDS)]
+        if failures:
+            key = names.failures_key(queue)
+            commands += [("LPUSH", key, *failures), ("LTRIM", key, 0, _FAILURES - 1), ("EXPIRE", key, _FAILURE_SECONDS)]
+        await self.port.execute_many(commands)
+
     async def resume(self, queue: str, worker: str, known: Sequence[Delivery]) -> list[Delivery]:
         if not self.crash_safe:
             return []
@@ -213,7 +229,8 @@ class RedisBroker(Broker):
     async def retire(self, queue: str, worker: str) -> None:
         if self.crash_safe:
             keys = (names.workers_key(queue), queue, names.inflight_key(queue, worker))
-            await self.port.execute(lua.script(lua.RETIRE, keys, worker))
+            signed_off = lua.script(lua.RETIRE, keys, worker)
+            await self.port.execute_many([signed_off, ("DEL", names.report_key(queue, worker))])
 
     async def move_due(self) -> int:
         members = await self.port.execute(lua.script(lua.DUE, [self.delayed_key], _PAGE, _PAGE_BYTES))
@@ -233,9 +250,14 @@ class RedisBroker(Broker):
             except WireError as error:
                 destination, body = dead, member
                 refused.append(_reason(self.default_queue, member, f"delayed task: {error}"))
-                log.error("delayed task of %d bytes is kept as a dead letter: %s", len(member), brief(str(error), 300))
+                log.error(
+                    "delayed task of %d bytes is kept as a dead letter: %s",
+                    len(member),
+                    brief(str(error), 300),
+                    extra=about_message(member),
+                )
             keys.append(destination)
-            arguments.extend((member, body, _sha(member)))
+            arguments.extend((member, body, sha1_of(member)))
         await self.port.execute_many(refused)
         return int(await self.port.execute(lua.script(lua.MOVE_DUE, keys, *arguments)))
 
@@ -263,7 +285,7 @@ class RedisBroker(Broker):
                 names.dead_reasons_key(queue),
             )
             reason = f"its worker died {self.attempts_allowed + 1} times while it ran"
-            started = [word for body in await self._started(bodies) for word in (body, _sha(body))]
+            started = [word for body in await self._started(bodies) for word in (body, sha1_of(body))]
             moved = await self.port.execute(
                 lua.script(lua.RECOVER, keys, worker, self.lease, self.attempts_allowed, reason, _PAGE, *started)
             )
@@ -288,91 +310,12 @@ class RedisBroker(Broker):
             if isinstance(state, bytes) and not any(mark in state for mark in waiting)
         ]
 
-    # -- looking --
-
-    async def pending(self, queue: str, start: int = 0, count: int = 1000) -> list[bytes]:
-        return list(await self.port.execute(("LRANGE", queue, start, start + count - 1)))
-
-    async def delayed(self, start: int = 0, count: int = 1000) -> list[bytes]:
-        return list(await self.port.execute(("ZRANGE", self.delayed_key, start, start + count - 1)))
-
-    async def delayed_count(self) -> int | None:
-        return int(await self.port.execute(("ZCARD", self.delayed_key)))
-
-    async def queues(self, wanted: Sequence[str]) -> list[QueueInfo]:
-        wanted = wanted or await self._find_queues()
-        infos = []
-        for queue in wanted:
-            workers = await self.port.execute(("ZRANGE", names.workers_key(queue), 0, -1))
-            alive = await self.port.execute(("ZCOUNT", names.workers_key(queue), 0, "+inf"))
-            waiting, dead, *held = await self.port.attempt_many(
-                [
-                    ("LLEN", queue),
-                    ("LLEN", names.dead_key(queue)),
-                    *(("LLEN", names.inflight_key(queue, worker.decode())) for worker in workers),
-                ]
-            )
-            if isinstance(waiting, Exception):
-                continue
-            infos.append(QueueInfo(queue, waiting, sum(held), dead, alive))
-        return infos
-
-    async def _find_queues(self) -> list[str]:
-        found, cursor = {self.default_queue}, b"0"
-        while True:
-            cursor, keys = await self.port.execute(("SCAN", cursor, "COUNT", _PAGE, "TYPE", "list"))
-            found.update(queue for key in keys if (queue := names.queue_of(key.decode("utf-8", "replace"))))
-            if cursor == b"0":
-                return sorted(found)
-
-    async def purge(self, queue: str) -> int:
-        kind = await self.port.execute(("TYPE", queue))
-        if kind not in (b"list", b"none"):
-            raise WrongKeyType(f"{queue!r} holds a {kind.decode()}, not a queue; nothing was dropped")
-        length, _ = await self.port.execute_many([("LLEN", queue), ("DEL", queue)], atomic=True)
-        return int(length)
-
-    async def dead(self, queue: str, start: int = 0, count: int = 1000) -> list[tuple[bytes, str]]:
-        bodies = await self.port.execute(("LRANGE", names.dead_key(queue), start, start + count - 1))
-        if not bodies:
-            return []
-        reasons = await self.port.execute(("HMGET", names.dead_reasons_key(queue), *(_sha(body) for body in bodies)))
-        return [
-            (body, (reason or b"").decode("utf-8", "replace")) for body, reason in zip(bodies, reasons, strict=True)
-        ]
-
-    async def revive(self, queue: str, count: int) -> int:
-        dead, reasons = names.dead_key(queue), names.dead_reasons_key(queue)
-        revived = 0
-        while revived < count:
-            body = await self.port.execute(("LINDEX", dead, 0))
-            if body is None:
-                break
-            # The reason goes first: a worker may bury the letter again, with a new one, at once.
-            await self.port.execute_many(
-                [("HDEL", reasons, _sha(body)), ("LMOVE", dead, queue, "LEFT", "RIGHT")], atomic=True
-            )
-            revived += 1
-        return revived
-
-    async def purge_dead(self, queue: str) -> int:
-        dead = names.dead_key(queue)
-        length, *_ = await self.port.execute_many(
-            [("LLEN", dead), ("DEL", dead), ("DEL", names.dead_reasons_key(queue))], atomic=True
-        )
-        return int(length)
-
     async def check(self) -> None:
         await self.port.execute(("PING",))
 
 
-def _sha(body: bytes) -> str:
-    # Only a name for a body inside a hash, and what Redis' own Lua offers.
-    return hashlib.sha1(body, usedforsecurity=False).hexdigest()
-
-
 def _reason(queue: str, body: bytes, reason: str) -> Command:
-    return ("HSET", names.dead_reasons_key(queue), _sha(body), reason)
+    return ("HSET", names.dead_reasons_key(queue), sha1_of(body), reason)
 
 
 def _burial(queue: str, body: bytes, reason: str) -> list[Command]:

@@ -19,6 +19,7 @@ from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.effects import Command, Port
 from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable, WireError
 from gomachinery_py.incoming import brief
+from gomachinery_py.logs import about_message
 from gomachinery_py.wire import decode_signature, encode_signature, names
 from gomachinery_py.wire.model import Signature
 
@@ -79,11 +80,21 @@ class RedisClusterBroker(RedisBroker):
                 raise WireError("RoutingKey is the name of a key that is no queue")
             return ("RPUSH", queue, encode_signature(signature))
         except WireError as error:
-            log.error("delayed task of %d bytes is kept as a dead letter: %s", len(member), brief(str(error), 300))
+            log.error(
+                "delayed task of %d bytes is kept as a dead letter: %s",
+                len(member),
+                brief(str(error), 300),
+                extra=about_message(member),
+            )
             return self._dead_letter(member, str(error))
 
     async def _refuse(self, member: bytes, reason: str) -> None:
-        log.error("delayed task of %d bytes is kept as a dead letter: %s", len(member), brief(reason, 300))
+        log.error(
+            "delayed task of %d bytes is kept as a dead letter: %s",
+            len(member),
+            brief(reason, 300),
+            extra=about_message(member),
+        )
         await self.port.execute(self._dead_letter(member, reason))
 
     def _dead_letter(self, member: bytes, reason: str) -> Command:

@@ -79,6 +79,7 @@ class SQSBroker(SQSQueues):
     """One SQS; ``base`` + ``/`` + queue is a queue's URL."""
 
     is_sqs = True
+    why_no_cancel = "SQS shows a message to nobody before its time"
     #: Every receipt counts for the redrive policy, also of what is given back.
     reads_ahead = False
     routing_key_bytes = MAX_NAME_BYTES

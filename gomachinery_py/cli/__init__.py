@@ -26,7 +26,9 @@ _COMMANDS = {
     "health": "health:health",
     "queue": "queues:queue",
     "result": "tasks:result",
+    "revoke": "revoke:revoke",
     "send": "tasks:send",
+    "top": "top:top",
     "wire": "wire:wire",
     "worker": "worker:worker",
 }

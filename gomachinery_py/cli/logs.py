@@ -8,23 +8,32 @@ import sys
 from datetime import UTC, datetime
 
 from gomachinery_py.cli.text import json_safe, printable
+from gomachinery_py.logs import TaskFields, fields_of
 
-__all__ = ["set_up_logging"]
+__all__ = ["set_up_logging", "show_lines_of"]
 
 
 class _Text(logging.Formatter):
-    """Time, level and message on one line; a traceback, if there is one, on lines of its own below."""
+    """Time, level and message on one line, and behind it ``[task_uuid=… task_name=… queue=…]`` if it is about a task.
+
+    A traceback, if there is one, is on lines of its own below.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(timespec="milliseconds")
-        lines = [f"{when} {record.levelname} {printable(record.getMessage())}"]
+        fields = " ".join(f"{name}={printable(value)}" for name, value in fields_of(record).items())
+        about = f" [{fields}]" if fields else ""
+        lines = [f"{when} {record.levelname} {printable(record.getMessage())}{about}"]
         if record.exc_info:
             lines += [printable(line) for line in self.formatException(record.exc_info).splitlines()]
         return "\n".join(lines)
 
 
 class _Json(logging.Formatter):
-    """One object a line: ``{"time", "level", "logger", "message"}``, and ``"exception"`` when there is one."""
+    """One object a line: ``{"time", "level", "logger", "message"}``.
+
+    About a task also ``"task_uuid"``, ``"task_name"`` and ``"queue"``; with an exception also ``"exception"``.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -32,6 +41,7 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **fields_of(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -59,5 +69,13 @@ def set_up_logging(level: str, style: str) -> None:
         root.removeHandler(handler)
     own = _StandardError()
     own.setFormatter(_Json() if style == "json" else _Text())
+    own.addFilter(TaskFields())
     root.addHandler(own)
     logging.getLogger("gomachinery_py").setLevel(level.upper())
+
+
+def show_lines_of(module: str) -> None:
+    """Show what an app's own package logs from the same level on, unless it has set a level itself."""
+    theirs = logging.getLogger(module.partition(".")[0])
+    if theirs.level == logging.NOTSET:
+        theirs.setLevel(logging.getLogger("gomachinery_py").level)

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from gomachinery_py.brokers.base import QueueInfo
+from gomachinery_py.cancelling import cancel
+from gomachinery_py.cli.errors import FAILED
 from gomachinery_py.cli.output import message_document, message_line, print_json
 from gomachinery_py.cli.progress import progress
 from gomachinery_py.cli.settings import Settings, connection_options, log_options
@@ -40,7 +42,7 @@ def queue() -> None:
 
 @click.group()
 def delayed() -> None:
-    """Look at tasks that wait for their time."""
+    """Look at tasks that wait for their time, and take them back."""
 
 
 def pages(page: Callable[[int, int], Coroutine[Any, Any, list[_Item]]], limit: int) -> Iterator[_Item]:
@@ -200,6 +202,34 @@ def delayed_ls(limit: int, as_json: bool, settings: Settings) -> None:
                 print_json(message_document(body))
             else:
                 click.echo(message_line(body))
+
+
+@delayed.command("cancel")
+@click.argument("uuids", nargs=-1, required=True, metavar="UUID...")
+@_yes
+@connection_options
+@log_options("warning")
+def delayed_cancel(uuids: tuple[str, ...], yes: bool, settings: Settings) -> int:
+    """Take back tasks that wait for their time: none of them runs, in Go or in Python.
+
+    Their results become FAILURE, "cancelled before it ran"; OnError callbacks are not sent. Exit code 1 if any of
+    them was not there, or its time came meanwhile. Only on Redis.
+    """
+    with settings.open() as server:
+        found = run(server.broker.find_delayed(frozenset(uuids)))
+        for _, body in found:
+            click.echo(message_line(body), err=True)
+        if found:
+            _confirm(f"Cancel {'this task' if len(found) == 1 else f'these {len(found)} tasks'}?", yes)
+        cancelled = {uuid for uuid, body in found if run(cancel(server._producer, body))}
+    for uuid in dict.fromkeys(uuids):
+        shown = printable(uuid)
+        if uuid in cancelled:
+            click.echo(f"{shown} cancelled")
+        else:
+            hint = "it may be in its queue already, where 'gomachinery revoke' keeps Python workers from running it"
+            click.echo(f"gomachinery: {shown} was not cancelled: no such task waits for its time; {hint}", err=True)
+    return 0 if len(cancelled) == len(set(uuids)) else FAILED
 
 
 def _confirm(question: str, yes: bool) -> None:

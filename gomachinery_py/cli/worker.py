@@ -8,6 +8,7 @@ import os
 import click
 
 from gomachinery_py.cli.errors import FAILED
+from gomachinery_py.cli.logs import show_lines_of
 from gomachinery_py.cli.settings import Settings, connection_options, load_app, log_options
 from gomachinery_py.health import forget_dead, run_directory
 
@@ -50,6 +51,7 @@ def worker(
     processes the first one passes signals on and replaces those that died.
     """
     server = settings.open(load_app(app))
+    show_lines_of(app.partition(":")[0])
     forget_dead(run_directory())
     path = health_file or os.path.join(run_directory(), f"{os.getpid()}.json")
     running = server.worker(tag, concurrency, queues, prefetch=prefetch, health_file=path)

@@ -36,6 +36,15 @@ class NumError(ValueError):
         super().__init__(f'strconv.{function}: parsing "{literal}": {reason}')
 
 
+def _misread(function: str, literal: str) -> NumError:
+    """Go reads from the left, so digits that are too many are noticed before what is no digit behind them."""
+    unsigned = literal[1:] if function == "ParseInt" and literal[:1] in ("+", "-") else literal
+    found = _UNSIGNED.match(unsigned)
+    digits = found[0].lstrip("0") if found else ""
+    too_many = len(digits) > _LONGEST or int(digits or "0") >= 1 << 64
+    return NumError(function, literal, "value out of range" if too_many else "invalid syntax")
+
+
 def _bounded(function: str, literal: str, low: int, high: int) -> int:
     digits = literal.lstrip("+-").lstrip("0")
     if len(digits) <= _LONGEST:
@@ -48,14 +57,14 @@ def _bounded(function: str, literal: str, low: int, high: int) -> int:
 def parse_int(literal: str) -> int:
     """Go: ``strconv.ParseInt(literal, 10, 64)``. Raises NumError."""
     if not _SIGNED.fullmatch(literal):
-        raise NumError("ParseInt", literal, "invalid syntax")
+        raise _misread("ParseInt", literal)
     return _bounded("ParseInt", literal, -(1 << 63), (1 << 63) - 1)
 
 
 def parse_uint(literal: str) -> int:
     """Go: ``strconv.ParseUint(literal, 10, 64)``. Raises NumError."""
     if not _UNSIGNED.fullmatch(literal):
-        raise NumError("ParseUint", literal, "invalid syntax")
+        raise _misread("ParseUint", literal)
     return _bounded("ParseUint", literal, 0, (1 << 64) - 1)
 
 

@@ -82,6 +82,8 @@ class Signature:
     ignore_when_task_not_registered: bool = False
     # The declared task behind this signature, when it was composed here; never on the wire.
     declared: Any = field(default=None, repr=False, compare=False, kw_only=True)
+    # The queue that a worker took it from; never on the wire.
+    taken_from: str = field(default="", repr=False, compare=False, kw_only=True)
 
 
 @dataclass(slots=True)

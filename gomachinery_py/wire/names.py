@@ -15,15 +15,19 @@ __all__ = [
     "DELAYED_TASKS_KEY",
     "LOCK_PREFIX",
     "RESULTS_EXPIRE_IN",
+    "REVOKED_CHANGED_KEY",
+    "REVOKED_KEY",
     "TRIGGER_CHORD_MUTEX",
     "attempts_key",
     "chord_mark_key",
     "dead_key",
     "dead_reasons_key",
+    "failures_key",
     "inflight_key",
     "is_reserved_key",
     "moving_key",
     "queue_of",
+    "report_key",
     "workers_key",
 ]
 
@@ -32,6 +36,11 @@ RESULTS_EXPIRE_IN: Final = 3600  # seconds; v2/config/config.go, DefaultResultsE
 DELAYED_TASKS_KEY: Final = "delayed_tasks"  # sorted set; v2/brokers/redis/redis.go, defaultRedisDelayedTasksKey
 TRIGGER_CHORD_MUTEX: Final = "TriggerChordMutex"  # string with a PX of 8000; v2/backends/redis/redis.go
 LOCK_PREFIX: Final = "machinery_lock_"  # string; v2/utils/utils.go
+
+REVOKED_KEY: Final = "{machinery}:gmpy:revoked"
+"""Sorted set: UUIDs that no Python worker begins, by the server's unix seconds when that ends. For all queues."""
+REVOKED_CHANGED_KEY: Final = "{machinery}:gmpy:revoked:changed"
+"""String: the server's unix microseconds when that set last changed."""
 
 _OWN: Final = re.compile(r"\{(.*)\}:gmpy:(.+)", re.DOTALL)
 
@@ -59,6 +68,16 @@ def dead_key(queue: str) -> str:
 def dead_reasons_key(queue: str) -> str:
     """Hash: SHA-1 of a dead body → why."""
     return f"{{{queue}}}:gmpy:dead:reasons"
+
+
+def report_key(queue: str, worker: str) -> str:
+    """String, JSON: what a worker says of itself with each sign of life; gone when it has said nothing for a while."""
+    return f"{{{queue}}}:gmpy:report:{worker}"
+
+
+def failures_key(queue: str) -> str:
+    """List, JSON: the last tasks that failed for good on Python workers, the latest first."""
+    return f"{{{queue}}}:gmpy:failures"
 
 
 def chord_mark_key(group_uuid: str) -> str:

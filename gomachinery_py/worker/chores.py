@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gomachinery_py.brokers.base import Broker
 from gomachinery_py.effects import run
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.health import WRITE_SECONDS, Report
+from gomachinery_py.revocations import Revocations
 
-__all__ = ["Chore", "heartbeat", "mover", "recovery", "sign_of_life"]
+__all__ = ["Chore", "heartbeat", "mover", "recovery", "revocation", "sign_of_life"]
+
+REVOCATION_SECONDS = 2.0
+"""How often a worker looks for tasks that were revoked."""
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +56,15 @@ class Chore:
                 self._stopping.wait(self._period)
 
 
-def heartbeat(broker: Broker, queues: Sequence[str], worker: str, period: float) -> Chore:
-    """Tell others that this worker lives."""
+def heartbeat(
+    broker: Broker, queues: Sequence[str], worker: str, period: float, tell: Callable[[], None] = lambda: None
+) -> Chore:
+    """Tell others that this worker lives, and then how it does."""
 
     def beat() -> bool:
         for queue in queues:
             run(broker.beat(queue, worker))
+        tell()
         return False
 
     return Chore(f"{worker}-heartbeat", period, beat)
@@ -81,6 +88,17 @@ def recovery(broker: Broker, queues: Sequence[str], worker: str, period: float) 
         return False
 
     return Chore(f"{worker}-recovery", period, recover)
+
+
+def revocation(worker: str, revocations: Revocations, learn: Callable[[Collection[str]], None]) -> Chore:
+    """Learn which tasks are revoked."""
+
+    def look() -> bool:
+        run(revocations.look())
+        learn(revocations.uuids)
+        return False
+
+    return Chore(f"{worker}-revocation", REVOCATION_SECONDS, look)
 
 
 def sign_of_life(path: str, worker: str, report: Callable[[], Report]) -> Chore:

@@ -22,6 +22,7 @@ from gomachinery_py.brokers.base import Broker, Delivery
 from gomachinery_py.effects import Clock, Flight, Invoke, Port, Request, Sleep, Slot
 from gomachinery_py.errors import ServiceUnavailable
 from gomachinery_py.incoming import brief_error
+from gomachinery_py.logs import about_message
 from gomachinery_py.worker.executor import Call, Ended, Executor
 from gomachinery_py.worker.relay import Paces, Relay
 from gomachinery_py.worker.room import Room
@@ -363,8 +364,9 @@ class Pump:
     def _failed(self, life: _Life, error: Exception) -> None:
         """A life broke in a way that nobody foresaw: the message is kept, the worker goes on."""
         delivery = life.delivery
-        log.error("a message could not be dealt with: %s", brief_error(error))
-        log.debug("where it came from", exc_info=error)
+        fields = {} if delivery is None else about_message(delivery.body, delivery.queue)
+        log.error("a message could not be dealt with: %s", brief_error(error), extra=fields)
+        log.debug("where it came from", exc_info=error, extra=fields)
         self._lives.discard(life)
         self._free_slot(life)
         if delivery is None:

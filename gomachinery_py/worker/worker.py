@@ -15,7 +15,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
@@ -25,12 +26,15 @@ from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import Clock, run
 from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.fleet import Failure, Work
 from gomachinery_py.health import Report
 from gomachinery_py.incoming import brief
+from gomachinery_py.logs import about
+from gomachinery_py.revocations import Revocations, port_for_revocations
 from gomachinery_py.runs import Handlers
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
-from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery, sign_of_life
+from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery, revocation, sign_of_life
 from gomachinery_py.worker.intake import Intake
 from gomachinery_py.worker.processes import run_processes
 from gomachinery_py.worker.pump import Pump
@@ -39,6 +43,9 @@ from gomachinery_py.worker.room import Room
 __all__ = ["Worker", "WorkerSettings"]
 
 log = logging.getLogger(__name__)
+
+# So many failures are kept for each queue until they can be told.
+_FAILURES = 100
 
 _ErrorHandler = TypeVar("_ErrorHandler", bound=Callable[[BaseException], object])
 _TaskHandler = TypeVar("_TaskHandler", bound=Callable[[Signature], object])
@@ -95,6 +102,8 @@ class Worker:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._quit_asked = False
         self._started = 0.0
+        self._work = Work(self.concurrency)
+        self._failures: dict[str, deque[bytes]] = {}
 
     # -- handlers, by Machinery's names; each also works as a decorator --
 
@@ -181,10 +190,20 @@ class Worker:
         self._engine.on_seen = self._seen
         self._engine.gives_up = self._gives_up
         self._chores = [
-            heartbeat(self._broker, self.queues, self.name, min(settings.heartbeat, self._broker.beat_seconds)),
+            heartbeat(
+                self._broker, self.queues, self.name, min(settings.heartbeat, self._broker.beat_seconds), self._tell
+            ),
             recovery(self._broker, self.queues, self.name, settings.recovery),
             mover(self._broker, self.name, settings.delayed_poll),
         ]
+        port = port_for_revocations(self._broker, self._engine.backend)
+        if port is not None:
+            revocations = Revocations(port)
+            with contextlib.suppress(ServiceError, ServiceUnavailable):
+                # Before anything is taken; if that fails, the chore says so.
+                run(revocations.look())
+            self._learn_revoked(revocations.uuids)
+            self._chores.append(revocation(self.name, revocations, self._learn_revoked))
         if settings.health_file:
             self._started = time.time()
             self._chores.append(sign_of_life(settings.health_file, self.name, self._report))
@@ -276,16 +295,36 @@ class Worker:
             started=self._started,
         )
 
+    def _tell(self) -> None:
+        """Say how this worker does, and which tasks have failed since it was said last."""
+        assert self._pump is not None
+        observers = self._engine.observers
+        running, _ = self._pump.counts
+        while observers.failures:
+            queue, moment, uuid, name, text = observers.failures.popleft()
+            # What cannot be told now is told the next time, as far as there is room.
+            failure = Failure(moment, self.name, uuid, name, text).written()
+            self._failures.setdefault(queue, deque(maxlen=_FAILURES)).append(failure)
+        for queue in self.queues:
+            report = self._work.report(queue, observers.counts.copy(), running, len(self._pump.held(queue)))
+            run(self._broker.report(queue, self.name, report.written(), self._failures.get(queue, ())))
+            self._failures.pop(queue, None)
+
     def _retire(self) -> None:
         if self._settings.health_file:
             with contextlib.suppress(OSError):
                 os.unlink(self._settings.health_file)
+        with contextlib.suppress(ServiceError, ServiceUnavailable):
+            self._tell()
         for queue in self.queues:
             try:
                 run(self._broker.retire(queue, self.name))
             except (ServiceError, ServiceUnavailable) as error:
                 log.warning("cannot sign off from %r: %s", brief(queue), error)
         log.info("worker %s: drained", self.name)
+
+    def _learn_revoked(self, uuids: Collection[str]) -> None:
+        self._engine.revoked = uuids
 
     def _seen(self, delivery: Delivery, registered: bool) -> None:
         for intake in self._intakes:
@@ -303,7 +342,8 @@ class Worker:
         return None
 
     def _tell_unregistered(self, delivery: Delivery) -> None:
-        name = brief(decode_signature(delivery.body).name)
+        signature = decode_signature(delivery.body)
+        name = brief(signature.name)
         if name not in self._names_seen and len(self._names_seen) < 100:
             self._names_seen.add(name)
             log.warning(
@@ -311,6 +351,7 @@ class Worker:
                 "declare it here, or start a worker that has it",
                 name,
                 brief(delivery.queue),
+                extra=about(signature, delivery.queue),
             )
 
     def _handle_signals(self) -> Sequence[tuple[int, Callable[[int, FrameType | None], object] | int | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import assert_type
 
 from gomachinery_py import AsyncResult, Context, Server, Signature
@@ -29,6 +30,13 @@ def multiply(*numbers: int) -> int:
     raise NotImplementedError
 
 
+@server.task("limited", soft_time_limit=timedelta(seconds=2))
+def limited(number: int) -> int:
+    return number
+
+
+assert_type(limited.send(1), AsyncResult[int])
+assert_type(server.cancel_delayed("x"), bool)
 assert_type(add(1, 2), int)
 assert_type(add.send(1, 2), AsyncResult[int])
 assert_type(add.send(1, 2).get(timeout=1), int)
