@@ -28,6 +28,7 @@ Queues, bindings and arguments are Go's, so that either side may declare them ag
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, Self
 
 from gomachinery_py.amqp_commands import (
@@ -47,8 +48,9 @@ from gomachinery_py.amqp_commands import (
     publish,
 )
 from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
+from gomachinery_py.brokers.moves import Arrival
 from gomachinery_py.config import AMQPConfig, Config
-from gomachinery_py.effects import Clock, Command, Port
+from gomachinery_py.effects import Clock, Command, Port, first_error_raised
 from gomachinery_py.errors import PublishError, SignatureError
 from gomachinery_py.golang.json import Number, value_text
 from gomachinery_py.golang.time import unix_ns
@@ -133,14 +135,17 @@ class AMQPBroker(Broker):
     def publish_commands(self, signature: Signature) -> list[Command]:
         return self._commands(signature, self.settings.delayed_queue)
 
-    def _commands(self, signature: Signature, delayed_queue: str) -> list[Command]:
-        """``delayed_queue`` is the queue for all delayed tasks; with none, each delay has a queue of its own."""
+    def _commands(self, signature: Signature, delayed_queue: str, moved: Arrival | None = None) -> list[Command]:
+        """``delayed_queue`` is the queue for all delayed tasks; with none, each delay has a queue of its own.
+
+        What is ``moved`` keeps its bytes, and its time is what it had where it comes from.
+        """
         self.adjust_routing_key(signature)
-        body = self.encoded(signature)
+        body = self.encoded(signature) if moved is None else moved.body
         target = self._target(signature.routing_key)
         headers = _header_table(signature)
         properties: dict[str, Any] = {"headers": headers} if headers else {}
-        delay = self._delay(signature)
+        delay = self._delay(signature) if moved is None else self._milliseconds(moved.due_ns)
         if delay:
             return [target, *self._delayed(signature, delay, delayed_queue, body, properties)]
         if signature.priority:
@@ -149,9 +154,12 @@ class AMQPBroker(Broker):
 
     def _delay(self, signature: Signature) -> int:
         """Milliseconds until its ETA, rounded up; 0 when it is to run at once."""
-        if signature.eta is None:
+        return self._milliseconds(None if signature.eta is None else unix_ns(signature.eta))
+
+    def _milliseconds(self, due_ns: int | None) -> int:
+        if due_ns is None:
             return 0
-        left = unix_ns(signature.eta) - self.clock.unix_ns()
+        left = due_ns - self.clock.unix_ns()
         return max(_LEAST_DELAY_MS, -(-left // 1_000_000)) if left > 0 else 0
 
     def _delayed(
@@ -207,11 +215,11 @@ class AMQPBroker(Broker):
         for signature in delayed:
             await self._publish_delayed(signature)
 
-    async def _publish_delayed(self, signature: Signature) -> None:
+    async def _publish_delayed(self, signature: Signature, moved: Arrival | None = None) -> None:
         shared = self.settings.delayed_queue
         for attempt in range(1, _DELAY_ATTEMPTS + 1):
             try:
-                await self.port.execute_many(self._commands(signature, shared))
+                await self.port.execute_many(self._commands(signature, shared, moved))
             except AMQPRefused as error:
                 last = attempt == _DELAY_ATTEMPTS
                 if error.code == PRECONDITION_FAILED and shared and not last:
@@ -279,6 +287,55 @@ class AMQPBroker(Broker):
 
     async def retire(self, queue: str, worker: str) -> None:
         await self.port.execute(("retire", {"queue": queue, "worker": worker}))
+
+    # -- moving --
+
+    def routing_key_of(self, queue: str) -> str:
+        return self.settings.binding_key if self._is_direct and queue == self.default_queue else queue
+
+    def refusal(self, arrival: Arrival) -> str | None:
+        if arrival.signature is None:
+            return None
+        try:
+            self._commands(arrival.signature, self.settings.delayed_queue, arrival)
+        except SignatureError as error:
+            return str(error)
+        if len(arrival.queue.encode()) > self.routing_key_bytes:
+            return "the name of its queue is longer than RabbitMQ takes"
+        return None
+
+    async def depart(self, queue: str, mover: str, limit: int, wait: float) -> list[Delivery]:
+        """Unlike a worker it declares nothing, and takes no more than it can hold: what it keeps counts too."""
+        fields = {"queue": queue, "worker": mover, "topology": (), "prefetch": 2 * limit, "strict": True}
+        taken: list[Held] = await self.port.execute(("fetch", {**fields, "limit": limit, "wait": wait}))
+        return [Delivery(queue, held.body, mover, _attempts(held), held) for held in taken]
+
+    async def arrive(self, mover: str, arrivals: Sequence[Arrival]) -> list[str | None]:  # noqa: ARG002
+        outcomes: list[str | None] = [None] * len(arrivals)
+        at_once: list[int] = []
+        for at, arrival in enumerate(arrivals):
+            signature = arrival.signature
+            if signature is None:
+                await self.bury_body(arrival.queue, arrival.body, arrival.reason)
+            elif self._milliseconds(arrival.due_ns):
+                try:
+                    await self._publish_delayed(signature, arrival)
+                except PublishError as error:
+                    outcomes[at] = brief(str(error), 300)
+            else:
+                at_once.append(at)
+        commands: list[Command] = []
+        for at in at_once:
+            arrival = replace(arrivals[at], due_ns=None)
+            assert arrival.signature is not None
+            commands += self._commands(arrival.signature, "", arrival)
+        replies = await self.port.attempt_many(commands)
+        for at, reply in zip(at_once, replies[1::2], strict=True):
+            if _is_own_refusal(reply):
+                outcomes[at] = str(reply)
+        # Of anything else it is not known what came of the others.
+        first_error_raised([reply for reply in replies if not _is_own_refusal(reply)])
+        return outcomes
 
     # -- looking --
 
@@ -351,6 +408,11 @@ class AMQPBroker(Broker):
     async def check_queue(self, queue: str) -> None:
         if len(queue.encode()) > self.routing_key_bytes:
             raise SignatureError(f"RoutingKey {brief(queue)!r} is longer than the name of a queue may be on RabbitMQ")
+
+
+def _is_own_refusal(reply: Any) -> bool:
+    """A message that RabbitMQ did not take, which says nothing about others."""
+    return isinstance(reply, AMQPRefused) and reply.code in (0, NO_ROUTE)
 
 
 def _dead(queue: str) -> str:

@@ -23,7 +23,8 @@ from collections.abc import Sequence
 from typing import Self
 
 from gomachinery_py import redis_scripts as lua
-from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
+from gomachinery_py.brokers.base import Delivery, QueueInfo
+from gomachinery_py.brokers.redis_moves import RedisMoves
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
 from gomachinery_py.errors import WireError, WrongKeyType
@@ -44,7 +45,7 @@ _FETCH_BYTES = 8 * 1024 * 1024
 _REMEMBERED_SECONDS = 3600
 
 
-class RedisBroker(Broker):
+class RedisBroker(RedisMoves):
     """Lists, one sorted set for what is delayed, and (unless ``crash_safe`` is off) one list per worker."""
 
     def __init__(

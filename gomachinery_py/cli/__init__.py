@@ -22,6 +22,7 @@ _COMMANDS = {
     "dev": "dev:dev",
     "doctor": "doctor:doctor",
     "health": "health:health",
+    "move": "move:move",
     "queue": "queues:queue",
     "result": "tasks:result",
     "send": "tasks:send",
