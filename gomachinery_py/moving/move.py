@@ -111,11 +111,13 @@ class Move:
         for departure, arrival, outcome in zip(page.departures, page.arrivals, outcomes, strict=False):
             if outcome is None:
                 gone.append(departure)
-                arrived.append(arrival)
+                if not departure.repeated:
+                    arrived.append(arrival)
             else:
                 back.append(departure)
                 self.tally.note_refusal(departure, outcome)
         await source.settle(page, gone, back)
+        # Not what was taken a second time: who had it first may only have slept, and be about to deliver it.
         await target.forget_arrived(page.mover, arrived)
         for departure in gone:
             self.tally.moved[departure.kind] += 1
@@ -177,7 +179,7 @@ class Move:
     async def _take_over(self, source: HeldSource) -> None:
         """Find what movers that died have left, and wait for those of which nobody can tell."""
         for kind in (DELAYED, PENDING, DEAD):
-            silent_before: dict[str, float] = {}
+            seen: dict[str, Mover] = {}
             while True:
                 open_questions = 0
                 for mover in await source.broker.movers(source.queue, kind):
@@ -186,8 +188,8 @@ class Move:
                         continue
                     if self.route.is_gone(str(about.get("owner", ""))) or mover.silent > LEASE_SECONDS:
                         await self._inherit(source, kind, mover, str(about.get("to", "")))
-                    elif mover.held and mover.silent >= silent_before.get(mover.name, 0.0):
-                        silent_before[mover.name] = mover.silent
+                    elif mover.held and not _went_on(seen.get(mover.name), mover):
+                        seen[mover.name] = mover
                         open_questions += 1
                 if not open_questions or self.stopped():
                     break
@@ -210,6 +212,11 @@ class Move:
             bodies = [departure.body for departure in departures]
             await source.broker.free(source.queue, kind, mover.name, self._about(), [], bodies)
         source.left_over.append((kind, mover.name))
+
+
+def _went_on(before: Mover | None, now: Mover) -> bool:
+    """Whether a mover has given a sign of life since it was looked at."""
+    return before is not None and (now.page != before.page or now.silent < before.silent)
 
 
 def _read(about: bytes) -> dict[str, Any]:

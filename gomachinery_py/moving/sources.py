@@ -5,6 +5,7 @@ A source takes only what can arrive: ``judge`` makes an Arrival of a Departure, 
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -84,6 +85,8 @@ class HeldSource(Source):
         self._took = False
         self._refused: list[Refused] = []
         self._registered: set[str] = set()
+        # What the target did not take when it was tried.
+        self._not_taken: set[bytes] = set()
         #: Pages that others left: kind and mover.
         self.left_over: list[tuple[str, str]] = []
 
@@ -134,6 +137,9 @@ class HeldSource(Source):
             if kind == DELAYED and not self._all_delayed and not belongs(departure.body, self.broker, self.queue):
                 self._start += 1
                 continue
+            if self._not_taken and _name(departure) in self._not_taken:
+                self._start += 1
+                continue
             try:
                 self._judge(departure)
             except Refused as refused:
@@ -180,12 +186,17 @@ class HeldSource(Source):
         back = [*back, *page.departures[len(page.arrivals) :]]
         bodies = [each.body for each in gone], [each.body for each in back]
         await self.broker.free(self.queue, kind, page.mover, self._about, *bodies)
-        # What this place does not take now is not looked at again in this round.
+        self._not_taken.update(map(_name, back))
+        # They are at the head again.
         self._start += len(back)
 
     async def finish(self) -> None:
         for kind in self._registered:
             await self.broker.end_mover(self.queue, kind, self.mover(kind), self._about)
+
+
+def _name(departure: Departure) -> bytes:
+    return hashlib.sha256(departure.body).digest()
 
 
 class FetchedSource(Source):
