@@ -8,6 +8,7 @@ others cannot (twice at most, and counted).
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from gomachinery_py.moving.sources import FetchedSource, HeldSource, Page, Sourc
 from gomachinery_py.moving.tally import Tally
 
 __all__ = ["LEASE_SECONDS", "Move", "MoveConflict", "Place", "Route"]
+
+log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 30.0
 """A mover that was silent for so long is taken to be dead."""
@@ -104,6 +107,7 @@ class Move:
 
     async def _carry(self, source: Source, page: Page) -> None:
         target = self.route.target.broker
+        self._note_twice(page, target)
         outcomes = await target.arrive(page.mover, page.arrivals)
         gone: list[Departure] = []
         back: list[Departure] = []
@@ -121,8 +125,19 @@ class Move:
         await target.forget_arrived(page.mover, arrived)
         for departure in gone:
             self.tally.moved[departure.kind] += 1
-            if departure.repeated and not (target.arrives_once and departure.identity):
-                self.tally.note_twice(departure)
+
+    def _note_twice(self, page: Page, target: Broker) -> None:
+        """Count what may have arrived before. Said at once, since this move may be killed as well."""
+        twice = [each for each in page.departures if each.repeated and not (target.arrives_once and each.identity)]
+        for departure in twice:
+            self.tally.note_twice(departure)
+        if twice:
+            uuids = self.tally.maybe_twice_uuids[-len(twice) :]
+            log.warning(
+                "%d tasks had been taken before by somebody who did not finish, and may be there twice: %s",
+                len(twice),
+                brief(", ".join(uuids), 2_000),
+            )
 
     def _judge(self, departure: Departure) -> Arrival:
         keeps_queue = self.route.all_delayed and departure.kind == DELAYED
