@@ -6,6 +6,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from amqp_double import QueuePort
@@ -16,15 +17,20 @@ from gomachinery_py import Arg, Config, Signature
 from gomachinery_py.amqp_commands import Held
 from gomachinery_py.brokers.amqp import AMQPBroker
 from gomachinery_py.brokers.base import Broker
+from gomachinery_py.brokers.moves import DELAYED, PENDING
 from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.effects import Port, Request
 from gomachinery_py.golang.time import Time, unix_ns
-from gomachinery_py.moving.move import Move, Place, Route
+from gomachinery_py.moving.held import HeldSource, Owner
+from gomachinery_py.moving.move import Move
+from gomachinery_py.moving.sources import FetchedSource, Source
 from gomachinery_py.moving.tally import Tally
+from gomachinery_py.moving.targets import QueueTarget, Target
 from gomachinery_py.wire import encode_signature
 
 __all__ = [
     "ConsumedPort",
+    "Run",
     "Side",
     "amqp_side",
     "died",
@@ -33,7 +39,6 @@ __all__ = [
     "interrupted",
     "moved",
     "redis_side",
-    "route",
     "task",
 ]
 
@@ -134,14 +139,36 @@ def fill(side: Side, signatures: Sequence[Signature]) -> None:
             side.port.queues[signature.routing_key].append(body)
 
 
-def route(source: Side, target: Side, queue: str = "orders", **settings: Any) -> Route:
-    """One more run; those before it are known to have ended."""
-    name = f"run{next(_numbers)}"
-    here, there = Place(source.broker, "orders", "here"), Place(target.broker, queue, "there")
-    return Route(here, there, name, owner=name, is_gone=lambda owner: owner != name, **{"page": 2, **settings})
+@dataclass(frozen=True)
+class Run:
+    """One more run; those before it are known to have ended unless ``is_gone`` says otherwise."""
+
+    source: Side
+    target: Side | Target
+    queue: str = "orders"
+    page: int = 2
+    kinds: Sequence[str] = (DELAYED, PENDING)
+    all_delayed: bool = False
+    put_back: bool = False
+    is_gone: Callable[[str], bool] | None = None
+    name: str = field(default_factory=lambda: f"run{next(_numbers)}")
+
+    def move(self, **settings: Any) -> Move:
+        broker, tally = self.source.broker, Tally()
+        owner = Owner(self.name, self.name, self.is_gone or (lambda other: other != self.name))
+        source: Source
+        if broker.holds_departures:
+            flags = {"all_delayed": self.all_delayed, "put_back": self.put_back}
+            source = HeldSource(broker, "orders", self.page, tally, owner, kinds=self.kinds, **flags)
+        else:
+            source = FetchedSource(broker, "orders", self.page, tally, name=self.name)
+        target = self.target
+        if isinstance(target, Side):
+            target = QueueTarget(target.broker, self.queue, "there", all_delayed=self.all_delayed)
+        return Move(source, target, tally, **settings)
 
 
-def died(source: Side, a_route: Route, crash_at: int) -> bool:
+def died(source: Side, run: Run, crash_at: int) -> bool:
     """Run a move that dies at a half step, before or after one of its requests; False when it came to its end."""
     steps = itertools.count()
 
@@ -150,7 +177,7 @@ def died(source: Side, a_route: Route, crash_at: int) -> bool:
             raise Crashed
 
     try:
-        drive(Move(a_route).run(), half_step, half_step)
+        drive(run.move().run(), half_step, half_step)
     except Crashed:
         if isinstance(source.port, ConsumedPort):
             source.port.died()
@@ -163,23 +190,23 @@ def interrupted(make_target: Callable[[], Side], signatures: Sequence[Signature]
     for crash_at in itertools.count():
         source, target = redis_side(), make_target()
         fill(source, signatures)
-        assert died(source, route(source, target), crash_at)
+        assert died(source, Run(source, target), crash_at)
         held = len(signatures) - sum(source.uuids().values())
         if held and target.uuids():
             return source, target, held
     raise AssertionError
 
 
-def moved(a_route: Route) -> Tally:
+def moved(run: Run) -> Tally:
     """A run to its end."""
-    task = Move(a_route)
-    drive(task.run(), lambda: None, lambda: None)
-    return task.tally
+    move = run.move()
+    drive(move.run(), lambda: None, lambda: None)
+    return move.tally
 
 
-def interleaved(*routes: Route) -> list[Tally]:
+def interleaved(*runs: Run) -> list[Tally]:
     """Several movers at once, one request of each at a time."""
-    moves = [Move(each) for each in routes]
+    moves = [each.move() for each in runs]
     running = {at: (core, core.send, None) for at, core in enumerate(each.run() for each in moves)}
     while running:
         for at, (core, resume, value) in list(running.items()):

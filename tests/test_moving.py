@@ -10,13 +10,13 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from inprocess import FakeRedisPort, drive
 from moving_world import (
     ConsumedPort,
+    Run,
     Side,
     amqp_side,
     died,
@@ -25,7 +25,6 @@ from moving_world import (
     interrupted,
     moved,
     redis_side,
-    route,
     task,
 )
 
@@ -36,10 +35,9 @@ from gomachinery_py.brokers.moves import DEAD, DELAYED, PENDING, Arrival, Depart
 from gomachinery_py.brokers.redis_moves import RedisMoves
 from gomachinery_py.effects import run
 from gomachinery_py.errors import ServiceError, WrongKeyType
-from gomachinery_py.moving import move
-from gomachinery_py.moving.move import Move, MoveConflict
+from gomachinery_py.moving import held as held_module
+from gomachinery_py.moving.held import MoveConflict
 from gomachinery_py.moving.sources import FetchedSource
-from gomachinery_py.moving.tally import Tally
 from gomachinery_py.wire import encode_signature
 
 PENDING_TASKS = [task(f"p{number}") for number in range(3)]
@@ -74,8 +72,8 @@ def crashes(path: tuple[str, str]) -> list[tuple[int, Counter[str], Counter[str]
     crash_at, crashed = 0, True
     while crashed:
         source, target, sent = world(path)
-        crashed = died(source, route(source, target, page=PAGE), crash_at)
-        tally = moved(route(source, target, page=PAGE))
+        crashed = died(source, Run(source, target, page=PAGE), crash_at)
+        tally = moved(Run(source, target, page=PAGE))
         found = target.uuids() + source.uuids()
         outcomes.append((crash_at, sent - found, found - sent, tally.maybe_twice))
         assert source.uuids() == Counter(), f"half step {crash_at}: something stayed"
@@ -107,9 +105,9 @@ def test_a_second_kill_while_the_first_is_made_good(path: tuple[str, str]) -> No
         second, crashed = 0, True
         while crashed:
             source, target, sent = world(path)
-            assert died(source, route(source, target, page=PAGE), first)
-            crashed = died(source, route(source, target, page=PAGE), second)
-            tally = moved(route(source, target, page=PAGE))
+            assert died(source, Run(source, target, page=PAGE), first)
+            crashed = died(source, Run(source, target, page=PAGE), second)
+            tally = moved(Run(source, target, page=PAGE))
             found = target.uuids() + source.uuids()
             where = f"half steps {first} and {second}"
             assert Counter() == sent - found, where
@@ -180,7 +178,7 @@ def test_the_bytes_stay_what_they_were() -> None:
     go = encode_signature(task("go"))
     source.port.redis.rpush("orders", foreign, go)  # type: ignore[attr-defined]
 
-    moved(route(source, target))
+    moved(Run(source, target))
 
     assert stored(target, "orders") == [foreign, go]
 
@@ -192,7 +190,7 @@ def test_another_queue_is_another_routing_key_and_nothing_else() -> None:
     body = encode_signature(signature).replace(b'"Value":1', b'"Value":1.50')
     source.port.redis.rpush("orders", body)  # type: ignore[attr-defined]
 
-    moved(route(source, target, "bills"))
+    moved(Run(source, target, "bills"))
 
     assert stored(target, "bills") == [body.replace(b'"orders"', b'"bills"', 1)]
 
@@ -203,7 +201,7 @@ def test_rabbitmq_names_its_default_queue_otherwise() -> None:
     fill(source, [task("x", priority=7)])
     source.port.redis.rpush("orders", encode_signature(task("y")).replace(b'"Headers":{}', b'"Headers":{"k":"v"}'))  # type: ignore[attr-defined]
 
-    moved(route(source, target))
+    moved(Run(source, target))
 
     assert isinstance(target.port, ConsumedPort)
     published = [fields for name, fields in target.port.sent if name == "basic_publish"]
@@ -220,11 +218,11 @@ def test_delayed_tasks_keep_their_time() -> None:
     assert isinstance(source.port, FakeRedisPort)
     before = source.port.redis.zrange("delayed_tasks", 0, -1, withscores=True)
 
-    moved(route(source, target))
+    moved(Run(source, target))
 
     assert isinstance(target.port, FakeRedisPort)
     assert before == target.port.redis.zrange("delayed_tasks", 0, -1, withscores=True)
-    moved(route(target, rabbit))
+    moved(Run(target, rabbit))
     assert isinstance(rabbit.port, ConsumedPort)
     assert "delay.100500.machinery_exchange.machinery_task" in rabbit.port.queues
 
@@ -237,10 +235,10 @@ def test_only_the_delayed_tasks_of_the_queue_go_with_it() -> None:
         [task("mine", delay=100), task("other", delay=101, routing_key="others"), task("d", routing_key="", delay=99)],
     )
 
-    tally = moved(route(source, target))
+    tally = moved(Run(source, target))
 
     assert (tally.moved[DELAYED], source.uuids(), target.uuids()) == (2, Counter(["other"]), Counter(["mine", "d"]))
-    moved(route(source, target, all_delayed=True))
+    moved(Run(source, target, all_delayed=True))
     assert [json.loads(body)["RoutingKey"] for body in target.bodies()] == ["orders", "orders", "others"]
 
 
@@ -252,7 +250,7 @@ def test_what_cannot_go_stays_in_its_place() -> None:
     fill(source, [*PENDING_TASKS, task("far", delay=30 * 86_400), task("near", delay=5)])
     source.port.redis.rpush("orders", b"{}x"[:1])
 
-    tally = moved(route(source, target))
+    tally = moved(Run(source, target))
 
     assert stored(source, "orders") == [b"no JSON", b"{"]
     assert source.port.redis.zcard("delayed_tasks") == 1
@@ -268,7 +266,7 @@ def test_a_full_target_gives_back_what_it_did_not_take() -> None:
     assert isinstance(target.port, ConsumedPort)
     target.port.errors["basic_publish"] = [AMQPRefused("RabbitMQ did not take the message: is its queue full?", 0)]
 
-    tally = moved(route(source, target))
+    tally = moved(Run(source, target))
 
     assert (tally.moved[PENDING], tally.refused) == (2, 1)
     assert stored(source, "orders") == [encode_signature(task("p0"))]
@@ -282,9 +280,9 @@ def test_a_target_that_is_no_queue() -> None:
     target.port.redis.set("orders", "something else")
 
     with pytest.raises(WrongKeyType, match="'orders' holds something that is not a queue"):
-        moved(route(source, target))
+        moved(Run(source, target))
     other = redis_side()
-    moved(route(source, other, put_back=True))
+    moved(Run(source, other, put_back=True))
 
     assert other.uuids() == Counter(each.uuid for each in PENDING_TASKS)
 
@@ -294,9 +292,9 @@ def test_an_interrupted_move_to_elsewhere_is_not_sent_here() -> None:
     source, _, held = interrupted(amqp_side, PENDING_TASKS)
     second = amqp_side("elsewhere")
     with pytest.raises(MoveConflict, match=r"holds \d pending tasks, which may have arrived there"):
-        moved(route(source, second, "elsewhere"))
+        moved(Run(source, second, "elsewhere"))
 
-    tally = moved(route(source, second, "elsewhere", put_back=True))
+    tally = moved(Run(source, second, "elsewhere", put_back=True))
 
     assert tally.maybe_twice == held
     assert second.uuids() == Counter(each.uuid for each in PENDING_TASKS)
@@ -307,7 +305,7 @@ def test_a_queue_is_not_moved_to_itself() -> None:
     side = redis_side()
     fill(side, PENDING_TASKS)
     with pytest.raises(ServiceError, match="'orders' is the queue itself"):
-        moved(route(side, side))
+        moved(Run(side, side))
     assert stored(side, "orders") == [encode_signature(each) for each in PENDING_TASKS]
     assert isinstance(side.port, FakeRedisPort)
     assert side.port.redis.keys("*gmpy*") == []
@@ -319,7 +317,7 @@ def test_movers_at_once_share_the_queue() -> None:
     tasks = [*PENDING_TASKS, *(task(f"more{number}") for number in range(20)), *DELAYED_TASKS]
     fill(source, tasks)
 
-    tallies = interleaved(*(replace(route(source, target), is_gone=lambda _owner: False) for _ in range(3)))
+    tallies = interleaved(*(Run(source, target, is_gone=lambda _owner: False) for _ in range(3)))
 
     assert target.uuids() == Counter(each.uuid for each in tasks)
     assert [0, 0, 0] == [tally.resumed for tally in tallies]
@@ -329,13 +327,13 @@ def test_movers_at_once_share_the_queue() -> None:
 def test_a_mover_of_another_machine_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody here can tell whether it lives, until it has been silent for the lease."""
     source, target, held = interrupted(redis_side, PENDING_TASKS)
-    unknown = replace(route(source, target), is_gone=lambda _owner: False)
+    unknown = Run(source, target, is_gone=lambda _owner: False)
     looks = itertools.count()
-    task = Move(unknown, stopped=lambda: next(looks) > 3)
-    drive(task.run(), lambda: None, lambda: None)
-    assert (task.tally.total, next(looks) > 3) == (0, True)
+    impatient = unknown.move(stopped=lambda: next(looks) > 3)
+    drive(impatient.run(), lambda: None, lambda: None)
+    assert (impatient.tally.total, next(looks) > 3) == (0, True)
 
-    monkeypatch.setattr(move, "LEASE_SECONDS", -1.0)
+    monkeypatch.setattr(held_module, "LEASE_SECONDS", -1.0)
     tally = moved(unknown)
 
     assert (tally.resumed, tally.total, tally.maybe_twice) == (1, len(PENDING_TASKS), 0)
@@ -344,7 +342,7 @@ def test_a_mover_of_another_machine_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
 def test_who_has_lost_its_page_to_another_stops() -> None:
     """A mover that slept past its lease, at whichever step, gives up nothing that is no longer its own."""
-    stopped = 0
+    stopped: list[str] = []
     for steal_at in range(8, 22):
         source, target = redis_side(), redis_side()
         fill(source, PENDING_TASKS)
@@ -352,16 +350,16 @@ def test_who_has_lost_its_page_to_another_stops() -> None:
 
         def steal(steps: Any = steps, at: int = steal_at, source: Side = source, target: Side = target) -> None:
             if next(steps) == at:
-                moved(route(source, target))
+                moved(Run(source, target))
 
         try:
-            drive(Move(route(source, target)).run(), steal, lambda: None)
+            drive(Run(source, target).move().run(), steal, lambda: None)
         except ServiceError as error:
-            assert "another move has taken over" in str(error)
-            stopped += 1
+            stopped.append(str(error))
         assert target.uuids() == Counter(each.uuid for each in PENDING_TASKS), steal_at
         assert source.uuids() == Counter(), steal_at
-    assert stopped > 0
+    assert stopped != []
+    assert all("another move has taken over" in text for text in stopped)
 
 
 def test_dead_letters_go_to_the_dead_letters() -> None:
@@ -370,15 +368,15 @@ def test_dead_letters_go_to_the_dead_letters() -> None:
     assert isinstance(source.port, FakeRedisPort)
     source.port.redis.rpush("{orders}:gmpy:dead", b"no JSON", encode_signature(task("x")))
     run(source.broker.bury_body("orders", b"third", "a reason"))
-    moved(route(source, target))
+    moved(Run(source, target))
     assert run(target.broker.dead("orders")) == []
 
-    tally = moved(route(source, target, kinds=(PENDING, DEAD)))
+    tally = moved(Run(source, target, kinds=(PENDING, DEAD)))
 
     assert tally.moved[DEAD] == 3
     assert run(target.broker.dead("orders"))[::2] == [(b"no JSON", ""), (b"third", "a reason")]
     assert source.port.redis.keys("*") == []
-    moved(route(target, rabbit, kinds=(DEAD,)))
+    moved(Run(target, rabbit, kinds=(DEAD,)))
     assert isinstance(rabbit.port, ConsumedPort)
     assert rabbit.port.queues["orders.dead"] == [b"no JSON", encode_signature(task("x")), b"third"]
 
@@ -386,6 +384,6 @@ def test_dead_letters_go_to_the_dead_letters() -> None:
 def test_nothing_of_ours_is_left_when_all_is_moved() -> None:
     """On neither side, but for the record's key while it expires, which is empty and so not there."""
     source, target, _ = world(("redis", "redis"))
-    moved(route(source, target))
+    moved(Run(source, target))
     keys = [key for side in (source, target) for key in side.port.redis.keys("*")]  # type: ignore[attr-defined]
     assert sorted(keys) == [b"delayed_tasks", b"orders"]

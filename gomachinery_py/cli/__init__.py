@@ -18,12 +18,14 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "beat": "beat:beat",
+    "capture": "capture:capture",
     "delayed": "queues:delayed",
     "dev": "dev:dev",
     "doctor": "doctor:doctor",
     "health": "health:health",
     "move": "move:move",
     "queue": "queues:queue",
+    "replay": "capture:replay",
     "result": "tasks:result",
     "send": "tasks:send",
     "wire": "wire:wire",

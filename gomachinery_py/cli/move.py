@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,14 +24,19 @@ from gomachinery_py.cli.settings import Settings, connection_options, log_option
 from gomachinery_py.cli.text import printable
 from gomachinery_py.effects import run
 from gomachinery_py.errors import MachineryError
-from gomachinery_py.moving.move import Move, Place, Route
+from gomachinery_py.moving.held import HeldSource, Owner
+from gomachinery_py.moving.move import Move
+from gomachinery_py.moving.sources import FetchedSource, Source
 from gomachinery_py.moving.survey import survey
 from gomachinery_py.moving.tally import Tally
+from gomachinery_py.moving.targets import QueueTarget
 from gomachinery_py.server import Server
 
-__all__ = ["move", "stopping", "target_options", "target_settings"]
+__all__ = ["STOPPED", "carried", "existing_queue", "move", "say", "source_of", "target_options", "target_settings"]
 
 _SHOWN = 20
+_FOLLOW_SECONDS = 1.0
+STOPPED = "stopped; run the same command again to go on"
 
 
 def target_settings(settings: Settings, to: str | None, to_config: Path | None) -> Settings:
@@ -132,33 +136,32 @@ def move(
     other = target_settings(settings, to, to_config)
     if other is settings and to_queue in (None, queue):
         raise click.UsageError("name another broker (--to, --to-config) or another queue (--to-queue)")
+    unseen: int | None = 0
     kinds = [kind for kind, wanted in ((DELAYED, not no_delayed), (PENDING, True), (DEAD, dead)) if wanted]
     with settings.open(backend=False) as here, other.open(backend=False) as there:
         info = existing_queue(here, queue)
         if not there.broker.is_amqp:
             # RabbitMQ's are made when they are needed.
             existing_queue(there, to_queue or queue)
-        route = Route(
-            Place(here.broker, queue, str(here.config.broker)),
-            Place(there.broker, to_queue or queue, str(there.config.broker)),
-            name=uuid.uuid4().hex,
-            owner=this_process(),
-            is_gone=is_gone,
-            kinds=kinds,
-            page=page,
-            all_delayed=all_delayed,
-            put_back=put_back,
-            follow=follow,
-        )
+        target = QueueTarget(there.broker, to_queue or queue, str(there.config.broker), all_delayed=all_delayed)
         if dry_run:
             with progress(f"looking at {queue}"):
-                tally, complete = run(survey(route))
+                tally, unseen = run(survey(here.broker, queue, target, kinds, all_delayed=all_delayed))
+            complete = unseen == 0
         else:
-            tally, complete = _moved(route, info)
+            tally = Tally()
+            source = source_of(here, queue, page, tally, kinds=kinds, all_delayed=all_delayed, put_back=put_back)
+            idle = _FOLLOW_SECONDS if follow else None
+            complete = carried(Move(source, target, tally, idle=idle), f"moving {queue}", info)
     if as_json:
         print_json({**tally.document(), "complete": complete})
     else:
-        _say(tally, route, dry_run=dry_run, complete=complete)
+        counts = ", ".join(f"{tally.moved[kind]} {kind}" for kind in kinds[::-1])
+        click.echo(f"{counts} {'would be moved' if dry_run else 'moved'} to {printable(str(target))}")
+        say(tally)
+        if not complete:
+            said = f"{unseen or 'some'} tasks could not be looked at" if dry_run else STOPPED
+            click.echo(said, err=True)
     stays = tally.refused or tally.undecodable
     return FAILED if stays or not (complete or dry_run or follow) else 0
 
@@ -174,25 +177,46 @@ def existing_queue(server: Server, queue: str) -> QueueInfo | None:
     return infos[0]
 
 
-def _moved(route: Route, info: QueueInfo | None) -> tuple[Tally, bool]:
-    with stopping() as stop, counting(f"moving {route.source.queue}", info.waiting if info else None) as show:
-        task = Move(route, stop.is_set, lambda tally: show(tally.total))
+def source_of(
+    server: Server,
+    queue: str,
+    page: int,
+    tally: Tally,
+    *,
+    kinds: Sequence[str] = (DELAYED, PENDING),
+    all_delayed: bool = False,
+    put_back: bool = False,
+) -> Source:
+    """The way to empty a queue of this server's broker. Raises NotImplementedError for dead letters but on Redis."""
+    run_name = uuid.uuid4().hex
+    if server.broker.holds_departures:
+        owner = Owner(run_name, this_process(), is_gone)
+        flags = {"kinds": kinds, "all_delayed": all_delayed, "put_back": put_back}
+        return HeldSource(server.broker, queue, page, tally, owner, **flags)  # type: ignore[arg-type]
+    if DEAD in kinds:
+        raise NotImplementedError(
+            "dead letters are moved from Redis only; elsewhere put them back first: gomachinery queue requeue"
+        )
+    return FetchedSource(server.broker, queue, page, tally, name=run_name)
+
+
+def carried(work: Move, text: str, info: QueueInfo | None) -> bool:
+    """Run a move with a word on its progress; False when it was stopped before its end."""
+    with stopping() as stop, counting(text, info.waiting if info else None) as show:
+        work.stopped, work.told = stop.is_set, lambda tally: show(tally.total)
         try:
-            tally = run(task.run())
+            run(work.run())
         except MachineryError:
             click.echo(
-                f"gomachinery: {task.tally.total} tasks were moved; nothing is lost, run the same command again to go "
-                "on",
+                f"gomachinery: {work.tally.total} tasks have gone; nothing is lost, run the same command again to go on",
                 err=True,
             )
             raise
-        return tally, not stop.is_set()
+        return not stop.is_set()
 
 
-def _say(tally: Tally, route: Route, *, dry_run: bool, complete: bool) -> None:
-    verb = "would be moved" if dry_run else "moved"
-    counts = ", ".join(f"{tally.moved[kind]} {kind}" for kind in (PENDING, DELAYED, DEAD) if kind in route.kinds)
-    click.echo(f"{counts} {verb} to {printable(str(route.target))}")
+def say(tally: Tally) -> None:
+    """What stays and what may be there twice, for people."""
     if tally.resumed:
         click.echo(f"{tally.resumed} pages of an interrupted move were finished")
     if tally.maybe_twice:
@@ -204,9 +228,3 @@ def _say(tally: Tally, route: Route, *, dry_run: bool, complete: bool) -> None:
     stays = tally.refused + tally.undecodable
     if stays > _SHOWN:
         click.echo(f"stays: … {stays} in all", err=True)
-    if not complete:
-        click.echo(
-            "not every task could be looked at" if dry_run else "stopped; run the same command again to go on",
-            err=True,
-        )
-    sys.stdout.flush()

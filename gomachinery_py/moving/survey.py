@@ -2,61 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gomachinery_py.brokers.base import Broker
 from gomachinery_py.brokers.moves import DELAYED, PENDING, Departure
-from gomachinery_py.moving.address import Refused, addressed, belongs
-from gomachinery_py.moving.move import Route
+from gomachinery_py.moving.address import Refused, belongs
 from gomachinery_py.moving.tally import Tally
+from gomachinery_py.moving.targets import Target
 
-__all__ = ["survey"]
+__all__ = ["survey", "walk"]
 
 _PAGE = 100
 # Who looks at messages in RabbitMQ gets all that lie before them each time, so they are read in one go.
-_MOST_READ = 10_000
+MOST_READ = 10_000
 
 
-async def survey(route: Route, told: Callable[[Tally], None] = lambda _tally: None) -> tuple[Tally, bool]:
-    """What a move would do, and whether every task could be looked at."""
-    tally = Tally()
-    source = route.source.broker
+async def walk(
+    source: Broker, queue: str, kinds: Sequence[str], seen: Callable[[Departure], None], *, all_delayed: bool = False
+) -> int | None:
+    """Show every task that waits; how many more there are that could not be looked at, None where nobody can."""
     if not source.holds_departures:
-        return tally, await _read_through(route, tally)
-    for kind in route.kinds:
+        return await _read_through(source, queue, seen)
+    for kind in kinds:
         start = 0
-        while looked := await source.look(route.source.queue, kind, start, _PAGE):
+        while looked := await source.look(queue, kind, start, _PAGE):
             start += len(looked)
             for departure in looked:
-                if kind != DELAYED or route.all_delayed or belongs(departure.body, source, route.source.queue):
-                    _judge(route, departure, tally)
-            told(tally)
-    return tally, True
+                if kind != DELAYED or all_delayed or belongs(departure.body, source, queue):
+                    seen(departure)
+    return 0
 
 
-async def _read_through(route: Route, tally: Tally) -> bool:
-    waiting = await _waiting(route.source.broker, route.source.queue)
+async def _read_through(source: Broker, queue: str, seen: Callable[[Departure], None]) -> int | None:
+    infos = await source.queues([queue])
+    waiting = (infos[0].waiting or 0) if infos else 0
     try:
-        bodies = await route.source.broker.pending(route.source.queue, 0, min(waiting, _MOST_READ))
+        bodies = await source.pending(queue, 0, min(waiting, MOST_READ))
     except NotImplementedError:
-        tally.moved[PENDING] = waiting
-        return False
+        return None if waiting else 0
     for body in bodies:
-        _judge(route, Departure(PENDING, body), tally)
-    tally.moved[PENDING] += max(0, waiting - len(bodies))
-    return waiting <= len(bodies)
+        seen(Departure(PENDING, body))
+    return max(0, waiting - len(bodies))
 
 
-async def _waiting(broker: Broker, queue: str) -> int:
-    infos = await broker.queues([queue])
-    return (infos[0].waiting or 0) if infos else 0
+async def survey(
+    source: Broker, queue: str, target: Target, kinds: Sequence[str], *, all_delayed: bool = False
+) -> tuple[Tally, int | None]:
+    """What a move would do, and how many tasks could not be looked at; see :func:`walk`."""
+    tally = Tally()
 
+    def judge(departure: Departure) -> None:
+        try:
+            target.judge(departure)
+        except Refused as refused:
+            tally.note_left(refused)
+        else:
+            tally.moved[departure.kind] += 1
 
-def _judge(route: Route, departure: Departure, tally: Tally) -> None:
-    keeps_queue = route.all_delayed and departure.kind == DELAYED
-    try:
-        addressed(departure, route.target.broker, None if keeps_queue else route.target.queue)
-    except Refused as refused:
-        tally.note_left(refused)
-    else:
-        tally.moved[departure.kind] += 1
+    return tally, await walk(source, queue, kinds, judge, all_delayed=all_delayed)
