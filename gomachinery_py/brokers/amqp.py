@@ -126,9 +126,13 @@ class AMQPBroker(Broker):
             queue, key = routing_key, routing_key
         return ensure(f"{queue} {key}", *self._topology(queue, key))
 
-    def _consumed(self, queue: str) -> tuple[AMQPCommand, ...]:
+    def _bound_by(self, queue: str) -> str:
+        """The routing key whose tasks a queue gets."""
         own = queue != self.default_queue and self._is_direct
-        return self._topology(queue, queue if own else self.settings.binding_key)
+        return queue if own else self.settings.binding_key
+
+    def _consumed(self, queue: str) -> tuple[AMQPCommand, ...]:
+        return self._topology(queue, self._bound_by(queue))
 
     # -- sending --
 
@@ -336,6 +340,19 @@ class AMQPBroker(Broker):
         # Of anything else it is not known what came of the others.
         first_error_raised([reply for reply in replies if not _is_own_refusal(reply)])
         return outcomes
+
+    async def begin_copy(self, queue: str, copy: str) -> None:
+        settings = self.settings
+        binding = bind(copy, self._bound_by(queue), settings, settings.queue_binding_args)
+        await self.port.execute_many([declare_exchange(settings), declare_queue(copy), binding])
+
+    async def end_copy(self, queue: str, copy: str) -> None:
+        settings = self.settings
+        fields = {"queue": copy, "exchange": settings.exchange, "routing_key": self._bound_by(queue)}
+        await self.port.execute(("queue_unbind", {**fields, "arguments": dict(settings.queue_binding_args or {})}))
+
+    async def drop_copy(self, copy: str) -> None:
+        await self.port.execute(("queue_delete", {"queue": copy}))
 
     # -- looking --
 

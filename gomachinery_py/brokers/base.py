@@ -336,3 +336,17 @@ class Broker(ABC):
 
     async def forget_arrived(self, mover: str, arrivals: Sequence[Arrival]) -> None:
         """They will not arrive again."""
+
+    # -- mirroring --
+
+    async def begin_copy(self, queue: str, copy: str) -> None:
+        """Have the service put a copy of whatever arrives in ``queue`` on ``copy`` too, until :meth:`end_copy`."""
+        raise NotImplementedError(f"{type(self).__name__} cannot copy what arrives in a queue")
+
+    async def end_copy(self, queue: str, copy: str) -> None:
+        """No more copies; those that are there stay."""
+        raise NotImplementedError(f"{type(self).__name__} cannot copy what arrives in a queue")
+
+    async def drop_copy(self, copy: str) -> None:
+        """Delete the queue of copies."""
+        raise NotImplementedError(f"{type(self).__name__} cannot copy what arrives in a queue")

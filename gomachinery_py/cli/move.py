@@ -32,7 +32,17 @@ from gomachinery_py.moving.tally import Tally
 from gomachinery_py.moving.targets import QueueTarget
 from gomachinery_py.server import Server
 
-__all__ = ["STOPPED", "carried", "existing_queue", "move", "say", "source_of", "target_options", "target_settings"]
+__all__ = [
+    "STOPPED",
+    "carried",
+    "existing_queue",
+    "move",
+    "say",
+    "source_of",
+    "stopping",
+    "target_options",
+    "target_settings",
+]
 
 _SHOWN = 20
 _FOLLOW_SECONDS = 1.0
@@ -208,7 +218,7 @@ def carried(work: Move, text: str, info: QueueInfo | None) -> bool:
             run(work.run())
         except MachineryError:
             click.echo(
-                f"gomachinery: {work.tally.total} tasks have gone; nothing is lost, run the same command again to go on",
+                f"gomachinery: {work.tally.total} tasks have gone and none is lost; the same command goes on",
                 err=True,
             )
             raise

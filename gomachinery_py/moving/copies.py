@@ -16,15 +16,15 @@ def copied(signature: Signature, rename: Callable[[str], str], *, callbacks: boo
     It belongs to no group and has no chord: whoever counts the members of the real group must not count it, and its
     own group is nowhere stored, which a Go worker does not survive. Callbacks are left out, or copied the same way.
     """
-    fields = {
-        "uuid": rename(signature.uuid),
-        "group_uuid": "",
-        "group_task_count": 0,
-        "chord_callback": None,
-        "on_success": _all(signature.on_success, rename) if callbacks else None,
-        "on_error": _all(signature.on_error, rename) if callbacks else None,
-    }
-    return replace(signature, **fields)
+    return replace(
+        signature,
+        uuid=rename(signature.uuid),
+        group_uuid="",
+        group_task_count=0,
+        chord_callback=None,
+        on_success=_all(signature.on_success, rename) if callbacks else None,
+        on_error=_all(signature.on_error, rename) if callbacks else None,
+    )
 
 
 def _all(signatures: list[Signature] | None, rename: Callable[[str], str]) -> list[Signature] | None:

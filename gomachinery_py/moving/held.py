@@ -71,6 +71,8 @@ class HeldSource(Source):
         self._count = min(_FIRST_PAGE, page)
         self._took = False
         self._refused: list[Refused] = []
+        # Of each kind what stayed in the last round.
+        self._stays: dict[str, list[Refused]] = {}
         self._registered: set[str] = set()
         # What the target did not take when it was tried.
         self._not_taken: set[bytes] = set()
@@ -159,8 +161,7 @@ class HeldSource(Source):
     def _next_round(self) -> None:
         """Once more over the same kind if anything was taken: others take tasks too, and what follows moves up."""
         if not self._took:
-            for refused in self._refused:
-                self._tally.note_left(refused)
+            self._stays[self._kinds[self._at]] = self._refused[:]
             self._at += 1
         self._start, self._took = 0, False
         self._refused.clear()
@@ -225,6 +226,9 @@ class HeldSource(Source):
         self._start += len(back)
 
     async def finish(self) -> None:
+        for refused in (each for some in self._stays.values() for each in some):
+            self._tally.note_left(refused)
+        self._stays.clear()
         for kind in self._registered:
             await self.broker.end_mover(self.queue, kind, self._mover(kind), self._about)
 
