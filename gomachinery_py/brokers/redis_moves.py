@@ -50,6 +50,16 @@ if held > 0 then redis.call('HINCRBY', KEYS[3], ARGV[1] .. ' page', 1) end
 return held
 """
 
+_LOOK: Final = """\
+-- KEYS: delayed   ARGV: first, last
+local found = {}
+for i, body in ipairs(redis.call('ZRANGE', KEYS[1], ARGV[1], ARGV[2])) do
+  found[#found + 1] = body
+  found[#found + 1] = redis.call('ZSCORE', KEYS[1], body)
+end
+return found
+"""
+
 _LEAVING: Final = """\
 -- KEYS: leaving, movers   ARGV: mover.   Reply: page, kind of the key, what is held.
 local kind = redis.call('TYPE', KEYS[1])
@@ -143,8 +153,11 @@ class RedisMoves(Broker):
     async def look(self, queue: str, kind: str, start: int, count: int) -> list[Departure]:
         if kind == DEAD:
             return [Departure(DEAD, body, reason=reason) for body, reason in await self.dead(queue, start, count)]
-        bodies = await (self.delayed(start, count) if kind == DELAYED else self.pending(queue, start, count))
-        return [Departure(kind, body) for body in bodies]
+        if kind == PENDING:
+            return [Departure(PENDING, body) for body in await self.pending(queue, start, count)]
+        found = await self.port.execute(script(_LOOK, [self.delayed_key], start, start + count - 1))
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [Departure(DELAYED, body, round(float(score))) for body, score in pairs]
 
     async def hold(
         self, queue: str, kind: str, mover: str, about: bytes, reach: int, bodies: Sequence[bytes]

@@ -188,10 +188,8 @@ class CaptureSource(Source):
     async def begin(self, target: Target, stopped: Callable[[], bool]) -> None:
         """Raises CaptureError, ConfigError when the progress is that of another sending."""
         await super().begin(target, stopped)
-        self._file = self._path.open("rb")
-        header = read_header(self._file.readline(_LONGEST_HEADER))
         wanted = {
-            "capture": header.id,
+            "capture": self.header_of(self._path).id,
             "to": self._to,
             "names": list(self._picked.names),
             "fresh_uuids": self._picked.fresh_uuids,
@@ -205,6 +203,8 @@ class CaptureSource(Source):
                     "options: finish that one first, or delete the file to begin anew"
                 )
             self._state = found
+        self._file = self._path.open("rb")
+        self._file.readline()
         while self._line < self._state["done"] and self._file.readline():
             self._line += 1
 
