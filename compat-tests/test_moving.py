@@ -5,16 +5,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from signal import SIGINT
 from typing import Any
 
 import pytest
+from conftest import short_directory
 from harness.command_line import gomachinery
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
-from harness.moves import RabbitEnd, RedisEnd, SQSEnd, Trip
+from harness.memcached_server import MemcachedServer
+from harness.mongo_server import MongoServer
+from harness.moves import QUEUE, RabbitEnd, RedisEnd, SQSEnd, Trip
+from harness.process import Process, wait_until
 from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
 from harness.signatures import signature
@@ -133,3 +141,112 @@ def test_go_runs_what_go_sent_after_it_was_moved(
 
     assert [values(client, uuid) for uuid in tasks] == [[1], [2], [3]]
     assert values(client, *chain.all) == [7]
+
+
+def shell(*arguments: str) -> dict[str, Any]:
+    """What a command says as JSON."""
+    code, out, error = gomachinery(*arguments, "--json")
+    assert (code, error) == (0, ""), error
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_mirror_on_rabbitmq_runs_in_go(
+    redis_server: RedisServer,
+    rabbit_server: RabbitServer,
+    vhost: str,
+    start: Callable[..., Any],
+    tmp_path: Path,
+    version: str,
+) -> None:
+    """Go sends and Go runs as before, at once and later; a second Go worker runs the copies; then nothing is left."""
+    broker, results = rabbit_server.url(vhost), redis_server.url()
+    both = {"broker": broker, "backend": results, "records": results}
+    start(GoWorker, version, **both)
+    start(GoWorker, version, **both, custom_queue="shadow", queue="shadow")
+    command = [sys.executable, "-m", "gomachinery_py", "mirror", QUEUE, "--shadow", "shadow", "--broker", broker]
+    mirror = Process([*command, "--json"], name="mirror", directory=tmp_path)
+    wait_until(lambda: rabbit_server.consumers(f"{QUEUE}.gmpy-mirror", vhost), 30, "a mirror")
+    client: GoProducer = start(GoProducer, version, **both)
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    tasks = [
+        client.send_task(signature("add", ("int64", number), ("int64", 1), **fields), typed=True)
+        for number, fields in enumerate(({}, {}, {"ETA": soon}))
+    ]
+
+    for number, uuid in enumerate(tasks):
+        assert values(client, uuid) == [number + 1]
+        assert values(client, f"shadow_{uuid}") == [number + 1]
+    mirror.signal(SIGINT)
+    told = json.loads(mirror.read_line(30))
+    mirror.stop()
+    assert told == {"copied": 3, "uncopied": 0, "refused": 0, "undecodable": 0}
+    assert rabbit_server.counts(f"{QUEUE}.gmpy-mirror", vhost) is None
+
+
+def test_captures_of_rabbitmq_and_sqs(
+    rabbit_server: RabbitServer, vhost: str, sqs_server: SQSServer, sqs_queue: str, tmp_path: Path
+) -> None:
+    """Copied where it can be looked at, taken where not; replayed byte for byte, refused ones told."""
+    bodies = [json.dumps(signature("add", UUID=f"task_{number}", RoutingKey=sqs_queue)) for number in range(15)]
+    sqs_server.send(sqs_queue, *bodies)
+    broker = rabbit_server.url(vhost)
+    there = ("--broker", broker, "--default-queue", "other")
+
+    first = shell("capture", sqs_queue, "-o", str(tmp_path / "sqs"), "--take", "--broker", sqs_server.url)
+    assert first["captured"]["pending"] == 15
+    assert shell("replay", str(tmp_path / "sqs"), *there)["sent"]["pending"] == 15
+    assert shell("capture", sqs_queue, "-o", str(tmp_path / "copy"), *there)["captured"]["pending"] == 15
+    assert shell("capture", sqs_queue, "-o", str(tmp_path / "taken"), "--take", *there)["captured"]["pending"] == 15
+    assert rabbit_server.counts(sqs_queue, vhost) == (0, 0)
+
+    for name in ("sqs", "copy", "taken"):
+        lines = (tmp_path / name).read_text().splitlines()[1:]
+        assert sorted(json.loads(line)["body"] for line in lines) == sorted(bodies), name
+
+
+@pytest.fixture
+def memcached() -> Iterator[MemcachedServer]:
+    """A result store that lists nothing."""
+    with short_directory() as directory:
+        server = MemcachedServer(directory)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def mongo() -> Iterator[MongoServer]:
+    """One that keeps documents of its own form."""
+    with short_directory() as directory:
+        server = MongoServer(directory)
+        yield server
+        server.stop()
+
+
+def test_go_reads_results_that_were_copied(
+    redis_server: RedisServer,
+    far_redis: RedisServer,
+    memcached: MemcachedServer,
+    mongo: MongoServer,
+    start: Callable[..., Any],
+) -> None:
+    """What Go stored on Redis, read by Go from memcached and MongoDB, and the same bytes when it is back on Redis."""
+    stores = [redis_server.url(), memcached.url, mongo.url, far_redis.url()]
+    start(GoWorker, "v2")
+    sender: GoProducer = start(GoProducer, "v2")
+    sent = sender.send_group(*(signature("add", ("int64", number), ("int64", 1)) for number in range(3)), typed=True)
+    assert values(sender, *sent.all) == [3]
+    before = {uuid: redis_server.client.get(uuid) for uuid in (sent.group_uuid, *sent.all)}
+
+    for source, target in itertools.pairwise(stores):
+        done = shell("results", "copy", sent.group_uuid, "--from", source, "--to", target)
+        assert (done["states"], done["groups"]) == (3, 1)
+    for store in stores[1:]:
+        reader: GoProducer = start(GoProducer, "v2", backend=store)
+        assert values(reader, *sent.all) == [3]
+    back = shell("results", "copy", "--all", "--from", mongo.url, "--to", memcached.url)
+    assert (back["there"], back["states"]) == (4, 0)
+    far_redis.flush()
+    shell("results", "copy", sent.group_uuid, "--from", memcached.url, "--to", far_redis.url())
+    assert before == {uuid: far_redis.client.get(uuid) for uuid in before}

@@ -28,7 +28,6 @@ Queues, bindings and arguments are Go's, so that either side may declare them ag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final, Self
 
 from gomachinery_py.amqp_commands import (
@@ -47,10 +46,11 @@ from gomachinery_py.amqp_commands import (
     ensure,
     publish,
 )
-from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
+from gomachinery_py.brokers.amqp_moves import AMQPMoves, attempts_of
+from gomachinery_py.brokers.base import Delivery, QueueInfo
 from gomachinery_py.brokers.moves import Arrival
 from gomachinery_py.config import AMQPConfig, Config
-from gomachinery_py.effects import Clock, Command, Port, first_error_raised
+from gomachinery_py.effects import Clock, Command, Port
 from gomachinery_py.errors import PublishError, SignatureError
 from gomachinery_py.golang.json import Number, value_text
 from gomachinery_py.golang.time import unix_ns
@@ -62,16 +62,13 @@ __all__ = ["AMQPBroker"]
 _REASON_HEADER: Final = "x-gmpy-reason"
 _DEAD_SUFFIX: Final = ".dead"
 _LEAST_PREFETCH: Final = 3
-# RabbitMQ deletes an unused queue, with all that is in it, after twice its delay. A shorter delay leaves too little
-# time between declaring the queue and publishing to it.
-_LEAST_DELAY_MS: Final = 100
 _DELAY_ATTEMPTS: Final = 5
 # x-expires is twice the delay and must be less than 2^32.
 _MOST_DELAY_MS: Final = (1 << 31) - 1
 _MAX_HEADER_BYTES: Final = 96 * 1024
 
 
-class AMQPBroker(Broker):
+class AMQPBroker(AMQPMoves):
     """One exchange; a queue for each routing key, and for each delay."""
 
     is_amqp = True
@@ -126,11 +123,6 @@ class AMQPBroker(Broker):
             queue, key = routing_key, routing_key
         return ensure(f"{queue} {key}", *self._topology(queue, key))
 
-    def _bound_by(self, queue: str) -> str:
-        """The routing key whose tasks a queue gets."""
-        own = queue != self.default_queue and self._is_direct
-        return queue if own else self.settings.binding_key
-
     def _consumed(self, queue: str) -> tuple[AMQPCommand, ...]:
         return self._topology(queue, self._bound_by(queue))
 
@@ -159,12 +151,6 @@ class AMQPBroker(Broker):
     def _delay(self, signature: Signature) -> int:
         """Milliseconds until its ETA, rounded up; 0 when it is to run at once."""
         return self._milliseconds(None if signature.eta is None else unix_ns(signature.eta))
-
-    def _milliseconds(self, due_ns: int | None) -> int:
-        if due_ns is None:
-            return 0
-        left = due_ns - self.clock.unix_ns()
-        return max(_LEAST_DELAY_MS, -(-left // 1_000_000)) if left > 0 else 0
 
     def _delayed(
         self, signature: Signature, delay: int, delayed_queue: str, body: bytes, properties: dict[str, Any]
@@ -249,7 +235,7 @@ class AMQPBroker(Broker):
             "wait": wait,
         }
         taken: list[Held] = await self.port.execute(("fetch", fields))
-        return [Delivery(queue, held.body, worker, _attempts(held), held) for held in taken]
+        return [Delivery(queue, held.body, worker, attempts_of(held), held) for held in taken]
 
     async def holds(self, delivery: Delivery) -> bool:
         return bool(await self.port.execute(("holds", {"held": delivery.token})))
@@ -291,68 +277,6 @@ class AMQPBroker(Broker):
 
     async def retire(self, queue: str, worker: str) -> None:
         await self.port.execute(("retire", {"queue": queue, "worker": worker}))
-
-    # -- moving --
-
-    def routing_key_of(self, queue: str) -> str:
-        return self.settings.binding_key if self._is_direct and queue == self.default_queue else queue
-
-    def refusal(self, arrival: Arrival) -> str | None:
-        if arrival.signature is None:
-            return None
-        try:
-            self._commands(arrival.signature, self.settings.delayed_queue, arrival)
-        except SignatureError as error:
-            return str(error)
-        if len(arrival.queue.encode()) > self.routing_key_bytes:
-            return "the name of its queue is longer than RabbitMQ takes"
-        return None
-
-    async def depart(self, queue: str, mover: str, limit: int, wait: float) -> list[Delivery]:
-        """Unlike a worker it declares nothing, and takes no more than it can hold: what it keeps counts too."""
-        fields = {"queue": queue, "worker": mover, "topology": (), "prefetch": 2 * limit, "strict": True}
-        taken: list[Held] = await self.port.execute(("fetch", {**fields, "limit": limit, "wait": wait}))
-        return [Delivery(queue, held.body, mover, _attempts(held), held) for held in taken]
-
-    async def arrive(self, mover: str, arrivals: Sequence[Arrival]) -> list[str | None]:  # noqa: ARG002
-        outcomes: list[str | None] = [None] * len(arrivals)
-        at_once: list[int] = []
-        for at, arrival in enumerate(arrivals):
-            signature = arrival.signature
-            if signature is None:
-                await self.bury_body(arrival.queue, arrival.body, arrival.reason)
-            elif self._milliseconds(arrival.due_ns):
-                try:
-                    await self._publish_delayed(signature, arrival)
-                except PublishError as error:
-                    outcomes[at] = brief(str(error), 300)
-            else:
-                at_once.append(at)
-        commands: list[Command] = []
-        for at in at_once:
-            arrival = replace(arrivals[at], due_ns=None)
-            assert arrival.signature is not None
-            commands += self._commands(arrival.signature, "", arrival)
-        replies = await self.port.attempt_many(commands)
-        for at, reply in zip(at_once, replies[1::2], strict=True):
-            if _is_own_refusal(reply):
-                outcomes[at] = str(reply)
-        # Of anything else it is not known what came of the others.
-        first_error_raised([reply for reply in replies if not _is_own_refusal(reply)])
-        return outcomes
-
-    async def begin_copy(self, queue: str, copy: str) -> None:
-        settings = self.settings
-        binding = bind(copy, self._bound_by(queue), settings, settings.queue_binding_args)
-        await self.port.execute_many([declare_exchange(settings), declare_queue(copy), binding])
-
-    async def end_copy(self, queue: str, copy: str) -> None:
-        settings = self.settings
-        fields = {"queue": copy, "exchange": settings.exchange, "routing_key": self._bound_by(queue)}
-        await self.port.execute(("queue_unbind", {**fields, "arguments": dict(settings.queue_binding_args or {})}))
-
-    async def drop_copy(self, copy: str) -> None:
-        await self.port.execute(("queue_delete", {"queue": copy}))
 
     # -- looking --
 
@@ -427,19 +351,8 @@ class AMQPBroker(Broker):
             raise SignatureError(f"RoutingKey {brief(queue)!r} is longer than the name of a queue may be on RabbitMQ")
 
 
-def _is_own_refusal(reply: Any) -> bool:
-    """A message that RabbitMQ did not take, which says nothing about others."""
-    return isinstance(reply, AMQPRefused) and reply.code in (0, NO_ROUTE)
-
-
 def _dead(queue: str) -> str:
     return f"{queue}{_DEAD_SUFFIX}"
-
-
-def _attempts(held: Held) -> int:
-    """Quorum queues count deliveries; the others only say that there was one."""
-    counted = (held.properties.get("headers") or {}).get("x-delivery-count")
-    return counted if isinstance(counted, int) and counted > 0 else int(held.redelivered)
 
 
 def _header_table(signature: Signature) -> dict[str, Any]:

@@ -26,14 +26,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
 from gomachinery_py.brokers.base import Delivery
-from gomachinery_py.brokers.moves import Arrival
-from gomachinery_py.brokers.sqs_queues import SQSQueues
+from gomachinery_py.brokers.sqs_moves import NO_GROUP, TOO_LATE, SQSMoves, reason_of
 from gomachinery_py.config import Config, SQSConfig
 from gomachinery_py.config_sections import plain
 from gomachinery_py.effects import Clock, Command, Port
@@ -43,7 +41,6 @@ from gomachinery_py.incoming import brief
 from gomachinery_py.sqs_commands import (
     ACCESS_DENIED,
     BATCH,
-    BATCH_BYTES,
     MAX_DELAY_SECONDS,
     MAX_NAME_BYTES,
     MAX_VISIBILITY_SECONDS,
@@ -65,13 +62,7 @@ __all__ = ["SQSBroker"]
 
 log = logging.getLogger(__name__)
 
-_TOO_LATE: Final = "Max AWS SQS delay exceeded"
-_NO_GROUP: Final = (
-    "please specify BrokerMessageGroupId attribute for task Signature when submitting a task to FIFO queue"
-)
 _NO_ETA: Final = b'"ETA":null'
-# What XML 1.0 has no place for.
-_NOT_TEXT: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _DEDUPLICATION_ID_BYTES: Final = 128
 # SQS' own default; for those who may not ask a queue for its settings.
 _VISIBILITY_SECONDS: Final = 30
@@ -80,7 +71,7 @@ _LONGEST_BACK_OFF: Final = 15 * 60
 _LONGEST_HOLD: Final = MAX_VISIBILITY_SECONDS - 60
 
 
-class SQSBroker(SQSQueues):
+class SQSBroker(SQSMoves):
     """One SQS; ``base`` + ``/`` + queue is a queue's URL."""
 
     is_sqs = True
@@ -153,16 +144,13 @@ class SQSBroker(SQSQueues):
         queue = signature.routing_key or self.default_queue
         if is_fifo(queue):
             if not signature.broker_message_group_id:
-                raise SignatureError(_NO_GROUP)
+                raise SignatureError(NO_GROUP)
         elif self._delay(signature) > MAX_DELAY_SECONDS and not signature.sqs_receipt_handle:
-            raise SignatureError(_TOO_LATE)
+            raise SignatureError(TOO_LATE)
 
     def _delay(self, signature: Signature) -> int:
         """Seconds until its ETA, rounded up; 0 when it is to run at once."""
         return self._seconds(None if signature.eta is None else unix_ns(signature.eta))
-
-    def _seconds(self, due_ns: int | None) -> int:
-        return 0 if due_ns is None else max(0, -(-(due_ns - self.clock.unix_ns()) // 1_000_000_000))
 
     def _deduplication_id(self, signature: Signature) -> str:
         """Its UUID, as in Go; a task that was received here is sent again by an id that no other message has.
@@ -202,58 +190,13 @@ class SQSBroker(SQSQueues):
                 except SQSRefused as error:
                     failed = [(entry["Id"], str(error)) for entry in batch]
                 else:
-                    failed = [(each["Id"], f"SQS: {_reason(each)}") for each in answer.get("Failed", ())]
+                    failed = [(each["Id"], f"SQS: {reason_of(each)}") for each in answer.get("Failed", ())]
                 for at, why in failed:
                     task = signatures[int(at)]
                     problems.append(f"task {brief(task.name)} ({brief(task.uuid)}): {why}")
         if problems:
             told = "; ".join(problems[:5]) + ("; …" if len(problems) > 5 else "")
             raise PublishError(f"{len(problems)} of {len(signatures)} tasks were not sent: {told}")
-
-    # -- moving --
-
-    def identity(self, delivery: Delivery) -> str:
-        held: SQSHeld = delivery.token
-        return held.message_id
-
-    def refusal(self, arrival: Arrival) -> str | None:
-        if arrival.signature is None:
-            return None
-        if len(arrival.body) > BATCH_BYTES:
-            return f"it has {len(arrival.body)} bytes, SQS takes {BATCH_BYTES}"
-        if _NOT_TEXT.search(arrival.body.decode("utf-8", "replace")) or not _is_utf8(arrival.body):
-            return "it holds characters that SQS does not take"
-        if is_fifo(arrival.queue):
-            if not arrival.signature.broker_message_group_id:
-                return _NO_GROUP
-            if self._seconds(arrival.due_ns):
-                return "a FIFO queue cannot hold a task until its time"
-        elif self._seconds(arrival.due_ns) > MAX_DELAY_SECONDS:
-            return f"{_TOO_LATE}: it is due in more than {MAX_DELAY_SECONDS // 60} minutes"
-        return None
-
-    async def arrive(self, mover: str, arrivals: Sequence[Arrival]) -> list[str | None]:
-        outcomes: list[str | None] = [None] * len(arrivals)
-        queues: dict[str, list[tuple[dict[str, Any], int]]] = {}
-        for at, arrival in enumerate(arrivals):
-            if arrival.signature is None:
-                await self.bury_body(arrival.queue, arrival.body, arrival.reason)
-                continue
-            entry: dict[str, Any] = {"Id": str(at), "MessageBody": arrival.body.decode()}
-            if is_fifo(arrival.queue):
-                # Not its UUID: two tasks may share one, and SQS would drop the second.
-                name = f"{mover}:{arrival.identity}" if arrival.identity else str(uuid.uuid4())
-                entry["MessageDeduplicationId"] = hashlib.sha256(name.encode()).hexdigest()
-                entry["MessageGroupId"] = arrival.signature.broker_message_group_id
-            elif delay := self._seconds(arrival.due_ns):
-                entry["DelaySeconds"] = min(delay, MAX_DELAY_SECONDS)
-            queues.setdefault(arrival.queue, []).append((entry, len(arrival.body)))
-        for queue, entries in queues.items():
-            for batch in batches(entries):
-                command = ("SendMessageBatch", {"QueueUrl": self._url(queue), "Entries": batch})
-                for each in (await self.port.execute(command)).get("Failed", ()):
-                    outcomes[int(each["Id"])] = f"SQS: {_reason(each)}"
-        return outcomes
 
     # -- working --
 
@@ -275,7 +218,7 @@ class SQSBroker(SQSQueues):
                 self._forget(held)
                 log.warning("SQS gives message %s to others while it is worked on here: %s", held.message_id, problem)
 
-    async def _look_at(self, queue: str) -> None:
+    async def _look_at(self, queue: str, *, warn: bool = True) -> None:
         try:
             facts = await self._ask(queue)
         except SQSRefused as error:
@@ -284,7 +227,7 @@ class SQSBroker(SQSQueues):
             # Go needs no such permission. The time is then told with each request instead.
             facts = QueueFacts(visibility=0)
         else:
-            if not facts.dead_letters:
+            if warn and not facts.dead_letters:
                 log.warning(
                     "queue %r has no redrive policy: a message that can never run comes again until SQS forgets it",
                     brief(queue),
@@ -306,7 +249,7 @@ class SQSBroker(SQSQueues):
             if isinstance(reply, Exception):
                 refused |= {int(entry["Id"]): str(reply) for entry in fields["Entries"]}
             else:
-                refused |= {int(each["Id"]): _reason(each) for each in reply.get("Failed", ())}
+                refused |= {int(each["Id"]): reason_of(each) for each in reply.get("Failed", ())}
         for at, each in enumerate(held):
             if at not in refused:
                 each.until = began + seconds[at]
@@ -425,16 +368,3 @@ class SQSBroker(SQSQueues):
         except SQSRefused as error:
             if error.code not in (NO_SUCH_QUEUE, ACCESS_DENIED):
                 raise
-
-
-def _is_utf8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _reason(failed: dict[str, Any]) -> str:
-    """Why one entry of a batch failed."""
-    return f"{failed.get('Message') or ''} ({failed.get('Code')})".strip()
