@@ -23,7 +23,9 @@ from harness.memcached_server import MemcachedServer
 from harness.mongo_server import MongoServer
 from harness.moves import QUEUE, RabbitEnd, RedisEnd, SQSEnd, Trip
 from harness.process import Process, wait_until
+from harness.pubsub_server import PubSubServer
 from harness.rabbitmq_server import RabbitServer
+from harness.redis_cluster import RedisCluster
 from harness.redis_server import RedisServer
 from harness.signatures import signature
 from harness.sqs_server import SQSServer
@@ -250,3 +252,37 @@ def test_go_reads_results_that_were_copied(
     far_redis.flush()
     shell("results", "copy", sent.group_uuid, "--from", memcached.url(), "--to", far_redis.url())
     assert before == {uuid: far_redis.client.get(uuid) for uuid in before}
+
+
+@pytest.fixture
+def cluster() -> Iterator[RedisCluster]:
+    """Three masters."""
+    with short_directory() as directory:
+        several = RedisCluster(directory)
+        yield several
+        several.stop()
+
+
+def test_pubsub_and_a_cluster(redis_server: RedisServer, pubsub: PubSubServer, cluster: RedisCluster) -> None:
+    """By Pub/Sub to a cluster and back: the same bytes, once each; what Pub/Sub cannot hold goes past it."""
+    end = RedisEnd(redis_server)
+    end.fill(30, 2, (600, 700))
+    pubsub.make_queue("project")
+    single, broker, several = redis_server.url(), pubsub.url("project"), cluster.url()
+
+    def stored() -> tuple[list[bytes], Any]:
+        client: Any = redis_server.client
+        return sorted(client.lrange(QUEUE, 0, -1)), client.zrange("delayed_tasks", 0, -1, withscores=True)
+
+    before = stored()
+    code, out, error = gomachinery("move", QUEUE, "--broker", single, "--to", broker, "--json")
+    assert (code, json.loads(out)["moved"]["pending"], json.loads(out)["refused"]) == (1, 30, 2), error
+    assert shell("move", QUEUE, "--broker", single, "--to", several)["moved"]["delayed"] == 2
+    assert shell("move", QUEUE, "--broker", broker, "--to", several)["moved"]["pending"] == 30
+    assert stored() == ([], [])
+    assert shell("move", QUEUE, "--broker", several, "--to", single)["moved"] == {
+        "pending": 30,
+        "delayed": 2,
+        "dead": 0,
+    }
+    assert before == stored()

@@ -70,7 +70,10 @@ class SQSMoves(SQSQueues):
         queues: dict[str, list[tuple[dict[str, Any], int]]] = {}
         for at, arrival in enumerate(arrivals):
             if arrival.signature is None:
-                await self.bury_body(arrival.queue, arrival.body, arrival.reason)
+                try:
+                    await self.bury_body(arrival.queue, arrival.body, arrival.reason)
+                except NotImplementedError as error:
+                    outcomes[at] = str(error)
                 continue
             entry: dict[str, Any] = {"Id": str(at), "MessageBody": arrival.body.decode()}
             if is_fifo(arrival.queue):
