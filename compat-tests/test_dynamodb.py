@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from conftest import short_directory
-from harness.dynamodb_server import PAIRS, URL, DynamoDBFleet, DynamoDBServer
 from harness.command_line import gomachinery
+from harness.dynamodb_server import PAIRS, URL, DynamoDBFleet, DynamoDBServer
 from harness.fixtures import FIXTURES
 from harness.fleet import Pair
 from harness.go_producer import GoTaskFailed
