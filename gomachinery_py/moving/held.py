@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ from gomachinery_py.moving.tally import Tally
 from gomachinery_py.moving.targets import Target
 
 __all__ = ["LEASE_SECONDS", "HeldSource", "MoveConflict", "Owner"]
+
+log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 30.0
 """A mover that was silent for so long is taken to be dead."""
@@ -70,9 +73,9 @@ class HeldSource(Source):
         self._start = 0
         self._count = min(_FIRST_PAGE, page)
         self._took = False
-        self._refused: list[Refused] = []
-        # Of each kind what stayed in the last round.
-        self._stays: dict[str, list[Refused]] = {}
+        # What cannot go, of this round, and of each kind's last one.
+        self._refused = Tally()
+        self._stays: dict[str, Tally] = {}
         self._registered: set[str] = set()
         # What the target did not take when it was tried.
         self._not_taken: set[bytes] = set()
@@ -102,6 +105,7 @@ class HeldSource(Source):
     async def _take_over(self, kind: str, stopped: Callable[[], bool]) -> None:
         """Find what movers that died have left, and wait for those of which nobody can tell."""
         seen: dict[str, Mover] = {}
+        told = 0
         while True:
             open_questions = 0
             for mover in await self.broker.movers(self.queue, kind):
@@ -115,6 +119,14 @@ class HeldSource(Source):
                     open_questions += 1
             if not open_questions or stopped():
                 return
+            if len(seen) > told:
+                told = len(seen)
+                log.warning(
+                    "%d other moves hold tasks of %r and may still be at work; they are waited for, for up to %d s",
+                    told,
+                    brief(self.queue),
+                    LEASE_SECONDS,
+                )
             await sleep(_LOOK_SECONDS)
 
     async def _inherit(self, kind: str, mover: Mover, to: str) -> None:
@@ -161,10 +173,10 @@ class HeldSource(Source):
     def _next_round(self) -> None:
         """Once more over the same kind if anything was taken: others take tasks too, and what follows moves up."""
         if not self._took:
-            self._stays[self._kinds[self._at]] = self._refused[:]
+            self._stays[self._kinds[self._at]] = self._refused
             self._at += 1
         self._start, self._took = 0, False
-        self._refused.clear()
+        self._refused = Tally()
 
     async def _chosen(self, kind: str, looked: Sequence[Departure]) -> Page | None:
         wanted: list[bytes] = []
@@ -178,7 +190,7 @@ class HeldSource(Source):
             try:
                 self._target.judge(departure)
             except Refused as refused:
-                self._refused.append(refused)
+                self._refused.note_left(refused)
                 self._start += 1
             else:
                 wanted.append(departure.body)
@@ -226,8 +238,8 @@ class HeldSource(Source):
         self._start += len(back)
 
     async def finish(self) -> None:
-        for refused in (each for some in self._stays.values() for each in some):
-            self._tally.note_left(refused)
+        for stays in self._stays.values():
+            self._tally.add_left(stays)
         self._stays.clear()
         for kind in self._registered:
             await self.broker.end_mover(self.queue, kind, self._mover(kind), self._about)

@@ -69,6 +69,7 @@ class FetchedSource(Source):
 
     async def take(self) -> Page | None:
         while True:
+            self._check_kept()
             deliveries = await self.broker.depart(self.queue, self._consumer, self._most, _IDLE_SECONDS)
             if not deliveries:
                 return None
@@ -83,7 +84,6 @@ class FetchedSource(Source):
                     self._keep(delivery, refused)
             if page.departures:
                 return page
-            self._check_kept()
 
     def _keep(self, delivery: Delivery, refused: Refused) -> None:
         self._tally.note_left(refused)
@@ -105,7 +105,6 @@ class FetchedSource(Source):
         for departure in gone:
             await self.broker.settle(departure.token)
         self._kept += [departure.token for departure in back]
-        self._check_kept()
 
     async def finish(self) -> None:
         # The last one first, so that they end up in their order.

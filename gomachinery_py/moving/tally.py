@@ -52,6 +52,12 @@ class Tally:
         if len(self.left) < _MOST_TOLD:
             self.left.append(Left(refused.task, str(refused)))
 
+    def add_left(self, other: Tally) -> None:
+        """What another one counted as staying."""
+        self.refused += other.refused
+        self.undecodable += other.undecodable
+        self.left += other.left[: max(0, _MOST_TOLD - len(self.left))]
+
     def note_refusal(self, departure: Departure, reason: str) -> None:
         """A task stays because the target did not take it when it was tried."""
         try:
