@@ -77,10 +77,10 @@ class Move:
                 back.append(departure)
                 self.tally.note_refusal(departure, outcome)
         await self.source.settle(page, gone, back)
-        # Not what was taken a second time: who had it first may only have slept, and be about to deliver it.
-        await self.target.forget_arrived(page.mover, arrived)
         for departure in gone:
             self.tally.moved[departure.kind] += 1
+        # Not what was taken a second time: who had it first may only have slept, and be about to deliver it.
+        await self.target.forget_arrived(page.mover, arrived)
 
     def _note_twice(self, page: Page) -> None:
         """Count what may have arrived before. Said at once, since this run may be killed as well."""
