@@ -300,6 +300,28 @@ def test_an_interrupted_move_to_elsewhere_is_not_sent_here() -> None:
     assert second.uuids() == Counter(each.uuid for each in PENDING_TASKS)
 
 
+def test_a_queue_that_is_slow_to_give_is_not_taken_for_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RabbitMQ says that something waits, so it is waited for; for ever only if nobody else has a right to it."""
+    source, target = amqp_side(), redis_side()
+    fill(source, PENDING_TASKS)
+    original, asked = AMQPBroker.depart, itertools.count()
+
+    async def depart(self: AMQPBroker, *arguments: Any) -> list[Delivery]:
+        return [] if next(asked) % 3 else await original(self, *arguments)
+
+    monkeypatch.setattr(AMQPBroker, "depart", depart)
+    next(asked)
+    assert moved(Run(source, target)).moved[PENDING] == len(PENDING_TASKS)
+
+    async def never(*_arguments: Any) -> list[Delivery]:
+        return []
+
+    monkeypatch.setattr(AMQPBroker, "depart", never)
+    fill(source, PENDING_TASKS)
+    with pytest.raises(ServiceError, match="has it a single active or exclusive consumer"):
+        moved(Run(source, target))
+
+
 def test_a_queue_is_not_moved_to_itself() -> None:
     """Under whatever name its server goes."""
     side = redis_side()

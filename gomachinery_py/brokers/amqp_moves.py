@@ -73,6 +73,11 @@ class AMQPMoves(Broker):
         taken: list[Held] = await self.port.execute(("fetch", {**fields, "limit": limit, "wait": wait}))
         return [Delivery(queue, held.body, mover, attempts_of(held), held) for held in taken]
 
+    async def is_empty(self, queue: str) -> bool:
+        """RabbitMQ counts exactly, and may be slow to give out what it has."""
+        infos = await self.queues([queue])
+        return not (infos and infos[0].waiting)
+
     async def arrive(self, mover: str, arrivals: Sequence[Arrival]) -> list[str | None]:  # noqa: ARG002
         outcomes: list[str | None] = [None] * len(arrivals)
         at_once: list[int] = []

@@ -299,6 +299,10 @@ class Broker(ABC):
         await self.beat(queue, mover)
         return await self.fetch(queue, mover, limit, wait)
 
+    async def is_empty(self, queue: str) -> bool:  # noqa: ARG002
+        """Whether nothing waits, of a queue that has just given out nothing; True where the service cannot tell."""
+        return True
+
     def identity(self, delivery: Delivery) -> str:  # noqa: ARG002
         """What tells a message from every other one and stays the same when it is delivered again; or nothing."""
         return ""

@@ -20,6 +20,7 @@ from gomachinery_py.moving.targets import Target
 __all__ = ["FetchedSource", "Page", "Source"]
 
 _IDLE_SECONDS = 1.0
+_IDLE_ROUNDS = 60
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ class FetchedSource(Source):
     async def take(self) -> Page | None:
         while True:
             self._check_kept()
-            deliveries = await self.broker.depart(self.queue, self._consumer, self._most, _IDLE_SECONDS)
+            deliveries = await self._given()
             if not deliveries:
                 return None
             page = Page(self._mover)
@@ -84,6 +85,19 @@ class FetchedSource(Source):
                     self._keep(delivery, refused)
             if page.departures:
                 return page
+
+    async def _given(self) -> list[Delivery]:
+        """What the queue gives out; nothing only when there is nothing. Raises ServiceError when it gives to others."""
+        was_empty = False
+        for _ in range(_IDLE_ROUNDS):
+            deliveries = await self.broker.depart(self.queue, self._consumer, self._most, _IDLE_SECONDS)
+            if deliveries or was_empty:
+                return deliveries
+            # What was under way to us when this was asked has come when the next wait is over.
+            was_empty = await self.broker.is_empty(self.queue)
+        raise ServiceError(
+            f"tasks wait in {brief(self.queue)!r}, and none is given out: has it a single active or exclusive consumer?"
+        )
 
     def _keep(self, delivery: Delivery, refused: Refused) -> None:
         self._tally.note_left(refused)
