@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from conftest import short_directory
-from harness.dynamodb_server import PAIRS, DynamoDBFleet, DynamoDBServer
+from harness.command_line import gomachinery
+from harness.dynamodb_server import PAIRS, URL, DynamoDBFleet, DynamoDBServer
 from harness.fixtures import FIXTURES
 from harness.fleet import Pair
 from harness.go_producer import GoTaskFailed
@@ -23,6 +24,8 @@ from harness.signatures import Document, signature
 from test_both_ways import BYTES, FAILURES, SCALARS, told, values
 
 from gomachinery_py.errors import ArgumentError
+from gomachinery_py.wire import decode_group_meta, decode_task_state, encode_group_meta, encode_task_state
+from gomachinery_py.wire.model import GroupMeta, TaskResult, TaskState
 
 
 @pytest.fixture(scope="module")
@@ -320,3 +323,24 @@ def test_a_large_group(fleet: DynamoDBFleet) -> None:
     chord = pair.producer.send_chord(*(concat(f"{n},") for n in range(105)), callback=concat(">"))
 
     assert values(pair.producer, *chord.all) == [">" + "".join(f"{n}," for n in range(105))]
+
+
+def test_results_are_listed_and_copied(dynamodb: DynamoDBServer, redis_server: RedisServer) -> None:
+    """``results copy``: from Redis by name, with the group's members, and everything back; names and times stay."""
+    states = [TaskState(f"task_{number}", "add", "SUCCESS", [TaskResult("string", "x")]) for number in range(3)]
+    meta = GroupMeta("group_copied", [state.task_uuid for state in states])
+    for state in states:
+        redis_server.client.set(state.task_uuid, encode_task_state(state), ex=100)
+    redis_server.client.set(meta.group_uuid, encode_group_meta(meta), ex=100)
+    assert dynamodb.task("task_0") is None
+
+    there = gomachinery("results", "copy", "group_copied", "--from", redis_server.url(), "--to", URL)
+    assert there == (0, "3 states and 1 groups copied, 0 were there already\n", "")
+    redis_server.flush()
+    code, _, error = gomachinery("results", "copy", "--all", "--from", URL, "--to", redis_server.url())
+    assert (code, error) == (0, "")
+
+    for state in states:
+        copied = decode_task_state(redis_server.client.get(state.task_uuid))
+        assert (copied.task_name, copied.state, copied.results) == ("add", "SUCCESS", state.results)
+    assert decode_group_meta(redis_server.client.get("group_copied")).task_uuids == meta.task_uuids

@@ -13,6 +13,7 @@ or with ``answered``             declaration that nobody waits for leaves it as 
 ``parallel``                     several series of commands, each on a channel of its own: their replies, one after the
                                  other, or the first error
 ``queue_purge`` ``queue_delete`` the number of messages
+``queue_unbind``                 None
 ``browse``                       reads messages with ``basic_get`` and gives all of them back: [(body, headers)]
 ``take``                         reads messages and acknowledges them
 ``move``                         get, publish elsewhere, acknowledge; how many were moved

@@ -3,8 +3,8 @@
 Go source: ``TaskState``, ``TaskResult`` and ``GroupMeta`` with their ``bson`` tags in ``v2/tasks``, ``decodeResults``
 in ``v2/backends/mongo/mongodb.go``; v1 alike. Commands are ``("update_one", collection, filter, update)``, always an
 upsert, ``("update_if", …)``, which says whether there was something to update, ``("replace_one", collection, filter,
-document)``, ``("find_one", collection, filter)``, ``("find", collection, filter)`` and ``("delete_one", collection,
-filter)``.
+document)``, ``("find_one", collection, filter)``, ``("find", collection, filter)``, ``("find_ids", collection,
+filter)`` for a page of keys in their order, and ``("delete_one", collection, filter)``.
 """
 
 from __future__ import annotations

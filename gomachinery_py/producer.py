@@ -100,7 +100,7 @@ class Producer:
         try:
             await self.broker.port.execute_many(commands[1:])
         except ServiceError as error:
-            raise self.broker.refusal(task, error) from error
+            raise self.broker.publish_error(task, error) from error
 
     def send_now(self, commands: Sequence[Command], task: str) -> None:
         """:meth:`send_commands` on this thread, without a coroutine around it."""
@@ -113,7 +113,7 @@ class Producer:
         try:
             first_error_raised(port.send((Request(port, commands[1:]),))[0])
         except ServiceError as error:
-            raise self.broker.refusal(task, error) from error
+            raise self.broker.publish_error(task, error) from error
 
     def about_to_publish(self, signature: Signature, *, is_new: bool) -> None:
         """Call the pre-publish handler (Go: ``Server.SetPreTaskHandler``), and sign what is ours."""

@@ -99,7 +99,7 @@ def check_gomachinery(arguments: list[str], directory: Path) -> None:
 
 
 def _here(arguments: list[str], directory: Path) -> list[str]:
-    return [str(directory / word) if re.fullmatch(r"[\w-]+\.(yml|yaml|json)", word) else word for word in arguments]
+    return [str(directory / word) if re.fullmatch(r"[\w-]+\.(yml|yaml|jsonl?)", word) else word for word in arguments]
 
 
 def check_pip(arguments: list[str]) -> None:

@@ -87,7 +87,7 @@ def test_benchmark_tables() -> None:
 @pytest.mark.parametrize("block", of("sh"), ids=str)
 def test_shell(block: Block, tmp_path: Path) -> None:
     """Each command is one: verbs, options and values of ours are as they are written."""
-    for name in ("config.yml", "message.json", "app.py"):
+    for name in ("config.yml", "message.json", "orders.jsonl", "app.py"):
         (tmp_path / name).touch()
 
     assert check_script(block.text, tmp_path) > 0

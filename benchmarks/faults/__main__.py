@@ -18,6 +18,7 @@ NAMES = {
     "hostile": "malformed messages among good ones",
     "size": "a million tasks waiting, a million delayed, and payloads of 16 MiB",
     "chords": "chords over Go and Python workers, with kills and an orphaned lock",
+    "move": "kill -9 of gomachinery move between Redis, RabbitMQ and SQS",
     "rabbitmq": "RabbitMQ: closed connections, stop and start, memory alarm, the result store away",
 }
 

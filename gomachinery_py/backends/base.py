@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
@@ -19,7 +19,7 @@ from gomachinery_py.wire import decode_task_state
 from gomachinery_py.wire.model import PENDING, GroupMeta, Signature, TaskResult, TaskState
 from gomachinery_py.wire.states import StateText
 
-__all__ = ["Backend", "GroupClaim", "GroupSnapshot", "Origin", "Step"]
+__all__ = ["Backend", "GroupClaim", "GroupSnapshot", "Kept", "Origin", "Step"]
 
 
 Step: TypeAlias = tuple[str, list[TaskResult] | None, str]
@@ -62,6 +62,21 @@ class GroupClaim:
 
     snapshot: GroupSnapshot
     handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is stored under a UUID, to be copied to another store: a task's state, or a group.
+
+    ``raw`` is the document where it is JSON; ``seconds`` is how long it is kept from now on, infinity for ever, None
+    where the store does not tell.
+    """
+
+    uuid: str
+    state: TaskState | None = None
+    meta: GroupMeta | None = None
+    raw: bytes | None = None
+    seconds: float | None = None
 
 
 class Backend(ABC):
@@ -206,3 +221,36 @@ class Backend(ABC):
 
     async def check(self) -> None:
         """Reach the service once; raises ServiceUnavailable naming what to do."""
+
+    # -- copying --
+
+    async def kept(self, uuid: str) -> Kept | None:
+        """What is stored under a task's or a group's UUID; nothing is taken."""
+        state = await self.peek_state(uuid)
+        if state is not None:
+            return Kept(uuid, state)
+        if self.collects:
+            # Nothing is stored of a group but its members' states.
+            return None
+        snapshot = await self.group(uuid, 0)
+        return None if snapshot is None else Kept(uuid, meta=snapshot.meta)
+
+    async def keep(self, kept: Kept, *, overwrite: bool) -> bool:
+        """Store what another store had; False when there is something under this UUID, which stays."""
+        if not overwrite and await self.kept(kept.uuid) is not None:
+            return False
+        if kept.meta is not None:
+            await self.port.execute_many(self.group_commands(kept.meta))
+        if kept.state is not None:
+            # Stores that update documents keep name and creation time from the first state.
+            first = replace(kept.state, state=PENDING, results=None, error="")
+            states = [first, kept.state] if kept.state.state != PENDING else [first]
+            await self.store_all(states)
+        return True
+
+    async def uuids(self, cursor: Any = None) -> tuple[list[str], Any]:
+        """A page of what is stored, perhaps with names of other things, and where the next one begins (None: no more).
+
+        Raises NotImplementedError where the service lists nothing.
+        """
+        raise NotImplementedError("this store does not list what it keeps: name the UUIDs")

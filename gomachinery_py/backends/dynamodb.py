@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import uuid as uuids_of
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, Self
 
-from gomachinery_py.backends.base import Backend, GroupSnapshot, Origin
+from gomachinery_py.backends.base import Backend, GroupSnapshot, Kept, Origin
 from gomachinery_py.config import Config
 from gomachinery_py.config_sections import DynamoDBConfig
 from gomachinery_py.dynamodb_items import (
@@ -198,6 +199,24 @@ class DynamoDBBackend(Backend):
     async def purge_group(self, group_uuid: str) -> None:
         _check_key(group_uuid)
         await self.port.execute(_delete(self.group_metas, "GroupUUID", group_uuid))
+
+    async def kept(self, uuid: str) -> Kept | None:
+        found = await super().kept(uuid)
+        if found is None:
+            return None
+        ttl = (found.state or found.meta or GroupMeta(uuid)).ttl
+        left = ttl - self.clock.unix_ns() / 1_000_000_000
+        return replace(found, seconds=max(1.0, left) if ttl else None)
+
+    async def uuids(self, cursor: Any = None) -> tuple[list[str], Any]:
+        table, start = cursor or (self.task_states, None)
+        name = "TaskUUID" if table == self.task_states else "GroupUUID"
+        fields = {"TableName": table, "ProjectionExpression": name, **({"ExclusiveStartKey": start} if start else {})}
+        reply = await self.port.execute(("Scan", fields))
+        found = [str(item[name]["S"]) for item in reply.get("Items", ())]
+        if reply.get("LastEvaluatedKey"):
+            return found, (table, reply["LastEvaluatedKey"])
+        return found, (self.group_metas, None) if table == self.task_states else None
 
     async def check(self) -> None:
         """Whether both tables are there and have the keys that they must have; asks for an item that is not."""

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gomachinery_py.backends.base import Backend, GroupSnapshot, Origin, Step
+from gomachinery_py.backends.base import Backend, GroupSnapshot, Kept, Origin, Step
 from gomachinery_py.effects import Command
 from gomachinery_py.errors import ServiceError, WireError, WrongKeyType
 from gomachinery_py.incoming import brief
@@ -22,7 +22,7 @@ from gomachinery_py.wire import (
 from gomachinery_py.wire.model import GroupMeta, TaskState
 from gomachinery_py.wire.states import StateText
 
-__all__ = ["KeyValueBackend"]
+__all__ = ["KeyValueBackend", "document_of", "read_kept"]
 
 _NOTHING = Origin()
 
@@ -97,3 +97,44 @@ class KeyValueBackend(Backend):
 
     async def purge_group(self, group_uuid: str) -> None:
         await self.port.execute(self.delete_command(group_uuid))
+
+    # -- copying --
+
+    def kept_command(self, key: str, value: bytes, seconds: float | None) -> Command:  # noqa: ARG002
+        """Write a copy; ``seconds`` as in :class:`Kept`."""
+        return self.write_command(key, value)
+
+    async def kept(self, uuid: str) -> Kept | None:
+        try:
+            value = await self.port.execute(self.read_command(uuid))
+        except ServiceError:
+            # A key of another kind.
+            return None
+        return None if value is None else read_kept(uuid, value)
+
+    async def keep(self, kept: Kept, *, overwrite: bool) -> bool:
+        if not overwrite and await self.port.execute(self.read_command(kept.uuid)) is not None:
+            return False
+        await self.port.execute(self.kept_command(kept.uuid, document_of(kept), kept.seconds))
+        return True
+
+
+def document_of(kept: Kept) -> bytes:
+    """What is stored, byte for byte where it was such a document."""
+    if kept.raw is not None:
+        return kept.raw
+    if kept.state is not None:
+        return encode_task_state(kept.state)
+    return encode_group_meta(kept.meta or GroupMeta(kept.uuid))
+
+
+def read_kept(uuid: str, value: bytes, seconds: float | None = None) -> Kept | None:
+    """A document by what it says of itself; None for one that is neither a state nor a group of this UUID."""
+    try:
+        state = decode_task_state(value)
+        if state.task_uuid == uuid and state.state:
+            return Kept(uuid, state, None, value, seconds)
+        meta = decode_group_meta(value)
+    except WireError:
+        return None
+    return Kept(uuid, None, meta, value, seconds) if meta.group_uuid == uuid else None

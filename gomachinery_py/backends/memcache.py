@@ -9,6 +9,7 @@ do it; here the mark is written only over what was read (``cas``).
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Final
 
@@ -48,6 +49,12 @@ class MemcacheBackend(KeyValueBackend):
 
     def delete_command(self, key: str) -> Command:
         return ("delete", key)
+
+    def kept_command(self, key: str, value: bytes, seconds: float | None) -> Command:
+        if seconds is None:
+            return self.write_command(key, value)
+        expires = 0 if seconds == math.inf else self.clock.unix_ns() // 1_000_000_000 + max(1, math.ceil(seconds))
+        return ("set", key, value, expires)
 
     async def trigger_chord(self, snapshot: GroupSnapshot) -> bool:
         key = snapshot.meta.group_uuid

@@ -119,5 +119,12 @@ class MongoDBBackend(Backend):
     async def purge_group(self, group_uuid: str) -> None:
         await self.port.execute(("delete_one", _GROUPS, {"_id": group_uuid}))
 
+    async def uuids(self, cursor: Any = None) -> tuple[list[str], Any]:
+        collection, after = cursor or (_TASKS, "")
+        found: list[str] = await self.port.execute(("find_ids", collection, {"_id": {"$gt": after}}))
+        if found:
+            return found, (collection, found[-1])
+        return [], (_GROUPS, "") if collection == _TASKS else None
+
     async def check(self) -> None:
         await self.port.execute(("find_one", _TASKS, {"_id": ""}))

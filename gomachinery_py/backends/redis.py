@@ -9,11 +9,13 @@ that lock, and compares the group with what was read, so a chord is marked once 
 
 from __future__ import annotations
 
+import math
 import uuid
+from typing import Any
 
 from gomachinery_py import redis_scripts as lua
-from gomachinery_py.backends.base import GroupSnapshot
-from gomachinery_py.backends.keyvalue import KeyValueBackend
+from gomachinery_py.backends.base import GroupSnapshot, Kept
+from gomachinery_py.backends.keyvalue import KeyValueBackend, document_of, read_kept
 from gomachinery_py.effects import Clock, Command, Port, sleep
 from gomachinery_py.errors import ServiceError
 from gomachinery_py.wire import encode_group_meta, names
@@ -25,6 +27,9 @@ _ORPHAN_SECONDS = 10.0
 _LOOK_AGAIN_SECONDS = 0.02
 # Redis hangs up on a longer word (proto-max-bulk-len), whoever sends it how often.
 _LARGEST_BYTES = 512 * 1024 * 1024
+
+_NO_EXPIRY = -1
+_PAGE = 500
 
 
 class RedisBackend(KeyValueBackend):
@@ -76,3 +81,25 @@ class RedisBackend(KeyValueBackend):
 
     async def check(self) -> None:
         await self.port.execute(("PING",))
+
+    # -- copying --
+
+    async def kept(self, uuid: str) -> Kept | None:
+        value, left = await self.port.attempt_many([("GET", uuid), ("PTTL", uuid)])
+        if not isinstance(value, bytes) or not isinstance(left, int):
+            return None
+        return read_kept(uuid, value, math.inf if left == _NO_EXPIRY else max(1, left) / 1000)
+
+    async def keep(self, kept: Kept, *, overwrite: bool) -> bool:
+        command = self.kept_command(kept.uuid, document_of(kept), kept.seconds)
+        return await self.port.execute(command if overwrite else (*command, "NX")) is not None
+
+    def kept_command(self, key: str, value: bytes, seconds: float | None) -> Command:
+        if seconds == math.inf:
+            return ("SET", key, value)
+        return ("SET", key, value, "PX", round(1000 * (self.results_expire_in if seconds is None else seconds)))
+
+    async def uuids(self, cursor: Any = None) -> tuple[list[str], Any]:
+        following, keys = await self.port.execute(("SCAN", cursor or b"0", "COUNT", _PAGE, "TYPE", "string"))
+        found = [key.decode("utf-8", "replace") for key in keys]
+        return [key for key in found if not names.is_reserved_key(key)], None if following == b"0" else following

@@ -46,7 +46,9 @@ from gomachinery_py.amqp_commands import (
     ensure,
     publish,
 )
-from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
+from gomachinery_py.brokers.amqp_moves import AMQPMoves, attempts_of
+from gomachinery_py.brokers.base import Delivery, QueueInfo
+from gomachinery_py.brokers.moves import Arrival
 from gomachinery_py.config import AMQPConfig, Config
 from gomachinery_py.effects import Clock, Command, Port
 from gomachinery_py.errors import PublishError, ServiceError, SignatureError
@@ -60,16 +62,13 @@ __all__ = ["AMQPBroker"]
 _REASON_HEADER: Final = "x-gmpy-reason"
 _DEAD_SUFFIX: Final = ".dead"
 _LEAST_PREFETCH: Final = 3
-# RabbitMQ deletes an unused queue, with all that is in it, after twice its delay. A shorter delay leaves too little
-# time between declaring the queue and publishing to it.
-_LEAST_DELAY_MS: Final = 100
 _DELAY_ATTEMPTS: Final = 5
 # x-expires is twice the delay and must be less than 2^32.
 _MOST_DELAY_MS: Final = (1 << 31) - 1
 _MAX_HEADER_BYTES: Final = 96 * 1024
 
 
-class AMQPBroker(Broker):
+class AMQPBroker(AMQPMoves):
     """One exchange; a queue for each routing key, and for each delay."""
 
     is_amqp = True
@@ -126,22 +125,24 @@ class AMQPBroker(Broker):
         return ensure(f"{queue} {key}", *self._topology(queue, key))
 
     def _consumed(self, queue: str) -> tuple[AMQPCommand, ...]:
-        own = queue != self.default_queue and self._is_direct
-        return self._topology(queue, queue if own else self.settings.binding_key)
+        return self._topology(queue, self._bound_by(queue))
 
     # -- sending --
 
     def publish_commands(self, signature: Signature) -> list[Command]:
         return self._commands(signature, self.settings.delayed_queue)
 
-    def _commands(self, signature: Signature, delayed_queue: str) -> list[Command]:
-        """``delayed_queue`` is the queue for all delayed tasks; with none, each delay has a queue of its own."""
+    def _commands(self, signature: Signature, delayed_queue: str, moved: Arrival | None = None) -> list[Command]:
+        """``delayed_queue`` is the queue for all delayed tasks; with none, each delay has a queue of its own.
+
+        What is ``moved`` keeps its bytes, and its time is what it had where it comes from.
+        """
         self.adjust_routing_key(signature)
-        body = self.encoded(signature)
+        body = self.encoded(signature) if moved is None else moved.body
         target = self._target(signature.routing_key)
         headers = _header_table(signature)
         properties: dict[str, Any] = {"headers": headers} if headers else {}
-        delay = self._delay(signature)
+        delay = self._delay(signature) if moved is None else self._milliseconds(moved.due_ns)
         if delay:
             return [target, *self._delayed(signature, delay, delayed_queue, body, properties)]
         if signature.priority:
@@ -150,10 +151,7 @@ class AMQPBroker(Broker):
 
     def _delay(self, signature: Signature) -> int:
         """Milliseconds until its ETA, rounded up; 0 when it is to run at once."""
-        if signature.eta is None:
-            return 0
-        left = unix_ns(signature.eta) - self.clock.unix_ns()
-        return max(_LEAST_DELAY_MS, -(-left // 1_000_000)) if left > 0 else 0
+        return self._milliseconds(None if signature.eta is None else unix_ns(signature.eta))
 
     def _delayed(
         self, signature: Signature, delay: int, delayed_queue: str, body: bytes, properties: dict[str, Any]
@@ -190,7 +188,7 @@ class AMQPBroker(Broker):
             declared,
         ]
 
-    def refusal(self, task: str, error: ServiceError) -> Exception:
+    def publish_error(self, task: str, error: ServiceError) -> Exception:
         return PublishError(f"task {brief(task)}: {error}") if isinstance(error, AMQPRefused) else error
 
     async def publish(self, signature: Signature) -> None:
@@ -207,16 +205,16 @@ class AMQPBroker(Broker):
             await self.port.execute_many(commands)
         except AMQPRefused as error:
             if len(at_once) == 1:
-                raise self.refusal(at_once[0].name, error) from error
+                raise self.publish_error(at_once[0].name, error) from error
             raise PublishError(f"some of {len(at_once)} tasks: {error}") from error
         for signature in delayed:
             await self._publish_delayed(signature)
 
-    async def _publish_delayed(self, signature: Signature) -> None:
+    async def _publish_delayed(self, signature: Signature, moved: Arrival | None = None) -> None:
         shared = self.settings.delayed_queue
         for attempt in range(1, _DELAY_ATTEMPTS + 1):
             try:
-                await self.port.execute_many(self._commands(signature, shared))
+                await self.port.execute_many(self._commands(signature, shared, moved))
             except AMQPRefused as error:
                 last = attempt == _DELAY_ATTEMPTS
                 if error.code == PRECONDITION_FAILED and shared and not last:
@@ -242,7 +240,7 @@ class AMQPBroker(Broker):
             "wait": wait,
         }
         taken: list[Held] = await self.port.execute(("fetch", fields))
-        return [Delivery(queue, held.body, worker, _attempts(held), held) for held in taken]
+        return [Delivery(queue, held.body, worker, attempts_of(held), held) for held in taken]
 
     async def holds(self, delivery: Delivery) -> bool:
         return bool(await self.port.execute(("holds", {"held": delivery.token})))
@@ -360,12 +358,6 @@ class AMQPBroker(Broker):
 
 def _dead(queue: str) -> str:
     return f"{queue}{_DEAD_SUFFIX}"
-
-
-def _attempts(held: Held) -> int:
-    """Quorum queues count deliveries; the others only say that there was one."""
-    counted = (held.properties.get("headers") or {}).get("x-delivery-count")
-    return counted if isinstance(counted, int) and counted > 0 else int(held.redelivered)
 
 
 def _header_table(signature: Signature) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from gomachinery_py.brokers.moves import PENDING, Arrival, Departure, Mover
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
-from gomachinery_py.errors import ServiceError
+from gomachinery_py.errors import PublishError, ServiceError, SignatureError
 from gomachinery_py.fleet import WorkerSign
-from gomachinery_py.incoming import check_body
+from gomachinery_py.incoming import brief, check_body
 from gomachinery_py.wire import encode_signature
 from gomachinery_py.wire.model import Signature
 
@@ -72,6 +73,10 @@ class Broker(ABC):
     why_no_cancel = "it does not say which tasks it delays"
     #: Tasks run inside the send (Go: the eager broker).
     is_eager = False
+    #: What a mover took of a queue is kept for the next one when it dies, and can be looked at before it is taken.
+    holds_departures = False
+    #: What arrives a second time, with the same identity, is known and not stored again.
+    arrives_once = False
 
     def __init__(self, port: Port, clock: Clock, default_queue: str) -> None:
         self.port = port
@@ -108,7 +113,7 @@ class Broker(ABC):
     def publish_commands(self, signature: Signature) -> list[Command]:
         """The commands that put a prepared signature on its queue, or hold it until its ETA."""
 
-    def refusal(self, task: str, error: ServiceError) -> Exception:  # noqa: ARG002
+    def publish_error(self, task: str, error: ServiceError) -> Exception:  # noqa: ARG002
         """What a sender is told when the service refused the commands that publish a task of this name."""
         return error
 
@@ -288,3 +293,105 @@ class Broker(ABC):
 
     async def check(self) -> None:
         """Reach the service once; raises ServiceUnavailable naming what to do."""
+
+    # -- moving: leaving a queue --
+
+    async def look(self, queue: str, kind: str, start: int, count: int) -> list[Departure]:
+        """A page of what waits, nothing is taken. This and the next six only where :attr:`holds_departures`."""
+        raise NotImplementedError(f"{type(self).__name__} shows nothing without taking it")
+
+    async def hold(
+        self, queue: str, kind: str, mover: str, about: bytes, reach: int, bodies: Sequence[bytes]
+    ) -> list[Departure]:
+        """Take these for a mover, as far as they are still there, among the first ``reach``.
+
+        Raises ServiceError when somebody else has taken over for this mover.
+        """
+        raise NotImplementedError(f"{type(self).__name__} holds nothing for a mover")
+
+    async def held(self, queue: str, kind: str, mover: str) -> list[Departure]:
+        """The page that a mover holds, always in the same order with the same identities."""
+        raise NotImplementedError(f"{type(self).__name__} holds nothing for a mover")
+
+    async def free(
+        self, queue: str, kind: str, mover: str, about: bytes, gone: Sequence[bytes], back: Sequence[bytes]
+    ) -> None:
+        """The mover holds nothing more: ``gone`` has arrived, ``back`` goes where it was. Raises as :meth:`hold`."""
+        raise NotImplementedError(f"{type(self).__name__} holds nothing for a mover")
+
+    async def movers(self, queue: str, kind: str) -> list[Mover]:
+        """Those that move, or moved and died."""
+        raise NotImplementedError(f"{type(self).__name__} holds nothing for a mover")
+
+    async def take_over(self, queue: str, kind: str, mover: str, before: bytes, about: bytes) -> bool:
+        """Become a mover that says ``before`` of itself (a new one: nothing); False when it no longer does."""
+        raise NotImplementedError(f"{type(self).__name__} holds nothing for a mover")
+
+    async def end_mover(self, queue: str, kind: str, mover: str, about: bytes) -> None:
+        """It has come to its end and holds nothing."""
+        raise NotImplementedError(f"{type(self).__name__} holds nothing for a mover")
+
+    async def is_left_by(self, queue: str, kind: str, mover: str) -> bool:  # noqa: ARG002
+        """Whether this very queue is the one that a mover takes from, whatever either side's URL."""
+        return False
+
+    async def depart(self, queue: str, mover: str, limit: int, wait: float) -> list[Delivery]:
+        """Take some of a queue as a worker does, to be settled once they have arrived elsewhere."""
+        await self.beat(queue, mover)
+        return await self.fetch(queue, mover, limit, wait)
+
+    async def is_empty(self, queue: str) -> bool:  # noqa: ARG002
+        """Whether nothing waits, of a queue that has just given out nothing; True where the service cannot tell."""
+        return True
+
+    def identity(self, delivery: Delivery) -> str:  # noqa: ARG002
+        """What tells a message from every other one and stays the same when it is delivered again; or nothing."""
+        return ""
+
+    # -- moving: arriving at a queue --
+
+    def routing_key_of(self, queue: str) -> str:
+        """What a task that waits in a queue has as its routing key."""
+        return queue
+
+    def refusal(self, arrival: Arrival) -> str | None:
+        """Why a task cannot be put there, as far as that is known before it is tried."""
+        if arrival.signature is None:
+            return None
+        try:
+            self.publish_commands(arrival.signature)
+        except SignatureError as error:
+            return str(error)
+        return None
+
+    async def arrive(self, mover: str, arrivals: Sequence[Arrival]) -> list[str | None]:  # noqa: ARG002
+        """Store tasks; of each the reason why it was not taken, or None. Returns when the service has them."""
+        outcomes: list[str | None] = []
+        for arrival in arrivals:
+            outcome = None
+            try:
+                if arrival.kind != PENDING or arrival.signature is None:
+                    outcome = f"{type(self).__name__.removesuffix('Broker')} holds no {arrival.kind} tasks"
+                else:
+                    await self.publish(arrival.signature)
+            except (PublishError, SignatureError) as error:
+                outcome = brief(str(error), 300)
+            outcomes.append(outcome)
+        return outcomes
+
+    async def forget_arrived(self, mover: str, arrivals: Sequence[Arrival]) -> None:
+        """They will not arrive again."""
+
+    # -- mirroring --
+
+    async def begin_copy(self, queue: str, copy: str) -> None:
+        """Have the service put a copy of whatever arrives in ``queue`` on ``copy`` too, until :meth:`end_copy`."""
+        raise NotImplementedError(f"{type(self).__name__} cannot copy what arrives in a queue")
+
+    async def end_copy(self, queue: str, copy: str) -> None:
+        """No more copies; those that are there stay."""
+        raise NotImplementedError(f"{type(self).__name__} cannot copy what arrives in a queue")
+
+    async def drop_copy(self, copy: str) -> None:
+        """Delete the queue of copies."""
+        raise NotImplementedError(f"{type(self).__name__} cannot copy what arrives in a queue")

@@ -34,9 +34,10 @@ from collections.abc import Sequence
 from typing import Final, Self
 
 from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
+from gomachinery_py.brokers.moves import Arrival
 from gomachinery_py.brokers.pubsub_held import LEAST_ACK_DEADLINE, Held, Holding
 from gomachinery_py.config import Config
-from gomachinery_py.effects import Clock, Command, Port, sleep
+from gomachinery_py.effects import Clock, Command, Port, first_error_raised, sleep
 from gomachinery_py.errors import ConfigError, PublishError, ServiceError, SignatureError, WireError
 from gomachinery_py.golang.time import unix_ns
 from gomachinery_py.incoming import brief
@@ -145,6 +146,24 @@ class PubSubBroker(Broker):
 
     def _left_ns(self, signature: Signature) -> int:
         return 0 if signature.eta is None else unix_ns(signature.eta) - self.clock.unix_ns()
+
+    # -- moving --
+
+    def refusal(self, arrival: Arrival) -> str | None:
+        if arrival.due_ns is not None and arrival.due_ns > self.clock.unix_ns():
+            return "Pub/Sub cannot hold a task until its time"
+        return super().refusal(arrival)
+
+    async def arrive(self, mover: str, arrivals: Sequence[Arrival]) -> list[str | None]:  # noqa: ARG002
+        outcomes: list[str | None] = ["Pub/Sub keeps no dead letters"] * len(arrivals)
+        living = [at for at, arrival in enumerate(arrivals) if arrival.signature is not None]
+        replies = await self.port.attempt_many(
+            [("Publish", {"topic": self._topic(arrivals[at].queue), "messages": [arrivals[at].body]}) for at in living]
+        )
+        first_error_raised([reply for reply in replies if not isinstance(reply, PubSubRefused)])
+        for at, reply in zip(living, replies, strict=True):
+            outcomes[at] = brief(str(reply), 300) if isinstance(reply, PubSubRefused) else None
+        return outcomes
 
     # -- working --
 

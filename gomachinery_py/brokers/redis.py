@@ -23,6 +23,7 @@ from typing import Self
 
 from gomachinery_py import redis_scripts as lua
 from gomachinery_py.brokers.base import Delivery
+from gomachinery_py.brokers.redis_moves import RedisMoves
 from gomachinery_py.brokers.redis_queues import RedisQueues, sha1_of
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
@@ -49,7 +50,7 @@ _FAILURES = 100
 _FAILURE_SECONDS = 7 * 86_400
 
 
-class RedisBroker(RedisQueues):
+class RedisBroker(RedisQueues, RedisMoves):
     """Lists, one sorted set for what is delayed, and (unless ``crash_safe`` is off) one list per worker."""
 
     keeps_revocations = True

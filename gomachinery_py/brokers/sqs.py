@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Self
 
 from gomachinery_py.brokers.base import Delivery
-from gomachinery_py.brokers.sqs_queues import SQSQueues
+from gomachinery_py.brokers.sqs_moves import NO_GROUP, TOO_LATE, SQSMoves, reason_of
 from gomachinery_py.config import Config, SQSConfig
 from gomachinery_py.config_sections import plain
 from gomachinery_py.effects import Clock, Command, Port
@@ -62,10 +62,6 @@ __all__ = ["SQSBroker"]
 
 log = logging.getLogger(__name__)
 
-_TOO_LATE: Final = "Max AWS SQS delay exceeded"
-_NO_GROUP: Final = (
-    "please specify BrokerMessageGroupId attribute for task Signature when submitting a task to FIFO queue"
-)
 _NO_ETA: Final = b'"ETA":null'
 _DEDUPLICATION_ID_BYTES: Final = 128
 # SQS' own default; for those who may not ask a queue for its settings.
@@ -75,7 +71,7 @@ _LONGEST_BACK_OFF: Final = 15 * 60
 _LONGEST_HOLD: Final = MAX_VISIBILITY_SECONDS - 60
 
 
-class SQSBroker(SQSQueues):
+class SQSBroker(SQSMoves):
     """One SQS; ``base`` + ``/`` + queue is a queue's URL."""
 
     is_sqs = True
@@ -149,15 +145,13 @@ class SQSBroker(SQSQueues):
         queue = signature.routing_key or self.default_queue
         if is_fifo(queue):
             if not signature.broker_message_group_id:
-                raise SignatureError(_NO_GROUP)
+                raise SignatureError(NO_GROUP)
         elif self._delay(signature) > MAX_DELAY_SECONDS and not signature.sqs_receipt_handle:
-            raise SignatureError(_TOO_LATE)
+            raise SignatureError(TOO_LATE)
 
     def _delay(self, signature: Signature) -> int:
         """Seconds until its ETA, rounded up; 0 when it is to run at once."""
-        if signature.eta is None:
-            return 0
-        return max(0, -(-(unix_ns(signature.eta) - self.clock.unix_ns()) // 1_000_000_000))
+        return self._seconds(None if signature.eta is None else unix_ns(signature.eta))
 
     def _deduplication_id(self, signature: Signature) -> str:
         """Its UUID, as in Go; a task that was received here is sent again by an id that no other message has.
@@ -197,7 +191,7 @@ class SQSBroker(SQSQueues):
                 except SQSRefused as error:
                     failed = [(entry["Id"], str(error)) for entry in batch]
                 else:
-                    failed = [(each["Id"], f"SQS: {_reason(each)}") for each in answer.get("Failed", ())]
+                    failed = [(each["Id"], f"SQS: {reason_of(each)}") for each in answer.get("Failed", ())]
                 for at, why in failed:
                     task = signatures[int(at)]
                     problems.append(f"task {brief(task.name)} ({brief(task.uuid)}): {why}")
@@ -225,7 +219,7 @@ class SQSBroker(SQSQueues):
                 self._forget(held)
                 log.warning("SQS gives message %s to others while it is worked on here: %s", held.message_id, problem)
 
-    async def _look_at(self, queue: str) -> None:
+    async def _look_at(self, queue: str, *, warn: bool = True) -> None:
         try:
             facts = await self._ask(queue)
         except SQSRefused as error:
@@ -234,7 +228,7 @@ class SQSBroker(SQSQueues):
             # Go needs no such permission. The time is then told with each request instead.
             facts = QueueFacts(visibility=0)
         else:
-            if not facts.dead_letters:
+            if warn and not facts.dead_letters:
                 log.warning(
                     "queue %r has no redrive policy: a message that can never run comes again until SQS forgets it",
                     brief(queue),
@@ -256,7 +250,7 @@ class SQSBroker(SQSQueues):
             if isinstance(reply, Exception):
                 refused |= {int(entry["Id"]): str(reply) for entry in fields["Entries"]}
             else:
-                refused |= {int(each["Id"]): _reason(each) for each in reply.get("Failed", ())}
+                refused |= {int(each["Id"]): reason_of(each) for each in reply.get("Failed", ())}
         for at, each in enumerate(held):
             if at not in refused:
                 each.until = began + seconds[at]
@@ -375,8 +369,3 @@ class SQSBroker(SQSQueues):
         except SQSRefused as error:
             if error.code not in (NO_SUCH_QUEUE, ACCESS_DENIED):
                 raise
-
-
-def _reason(failed: dict[str, Any]) -> str:
-    """Why one entry of a batch failed."""
-    return f"{failed.get('Message') or ''} ({failed.get('Code')})".strip()

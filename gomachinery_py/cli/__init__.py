@@ -19,13 +19,18 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "beat": "beat:beat",
+    "capture": "capture:capture",
     "contract": "contract:contract",
     "delayed": "queues:delayed",
     "dev": "dev:dev",
     "doctor": "doctor:doctor",
     "health": "health:health",
+    "mirror": "mirror:mirror",
+    "move": "move:move",
     "queue": "queues:queue",
+    "replay": "capture:replay",
     "result": "tasks:result",
+    "results": "results:results",
     "revoke": "revoke:revoke",
     "send": "tasks:send",
     "top": "top:top",

@@ -22,7 +22,7 @@ from gomachinery_py.secret import SecretURL
 from gomachinery_py.server import Server
 from gomachinery_py.urls import only_carries
 
-__all__ = ["Settings", "connection_options", "load_app", "log_options"]
+__all__ = ["Settings", "connection_options", "load_app", "log_options", "reach"]
 
 # An unreachable service is reported within two seconds, the start of Python included.
 _REACH_SECONDS = 1.2
@@ -67,7 +67,7 @@ class Settings:
         for port in (server.broker.port, server.backend.port):
             port.prepare()
         for url, check in checks.items():
-            _reach(check, str(url))
+            reach(check, str(url))
         return server
 
     def _configured(self, app: Server | None, *, needs_results: bool) -> Server:
@@ -104,7 +104,7 @@ def _follows_broker(*layers: Config | None) -> bool:
     return True
 
 
-def _reach(check: Callable[[], Coroutine[Any, Any, None]], url: str) -> None:
+def reach(check: Callable[[], Coroutine[Any, Any, None]], url: str) -> None:
     """Raise ServiceUnavailable unless ``check`` succeeds soon, whatever it is that waits: a name, a login, a reply."""
     outcome: list[Exception | None] = []
 

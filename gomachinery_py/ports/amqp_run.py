@@ -285,6 +285,11 @@ class Run:
             fields["queue"], callback=lambda frame: self._replied(frame.method.message_count)
         )
 
+    def _queue_unbind(self, fields: dict[str, Any]) -> None:
+        assert self._lane is not None
+        told = {**fields, "arguments": table(fields.get("arguments"))}
+        self._lane.channel.queue_unbind(**told, callback=lambda _frame: self._replied(None))
+
     def _browse(self, fields: dict[str, Any]) -> None:
         self._read(fields["queue"], fields["start"], fields["count"], give_back=True)
 

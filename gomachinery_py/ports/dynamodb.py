@@ -73,6 +73,7 @@ _OPERATIONS: Final = {
     "DeleteItem": "delete_item",
     "GetItem": "get_item",
     "PutItem": "put_item",
+    "Scan": "scan",
     "UpdateItem": "update_item",
 }
 # How DynamoDB says that a table has another key (to PutItem, GetItem, UpdateItem), and how DynamoDB Local does.

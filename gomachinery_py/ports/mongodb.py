@@ -40,6 +40,9 @@ _INDEXES: Final[dict[str, tuple[tuple[str, int | None], ...]]] = {
 }
 
 
+_PAGE = 500
+
+
 class MongoDBPort(Port):
     """One database; shared by threads."""
 
@@ -167,6 +170,9 @@ def _exchanged(collection: Any, command: Command) -> Any:
         return collection.update_one(wanted, _native(more[0])).matched_count == 1
     if verb == "find_one":
         return collection.find_one(wanted)
+    if verb == "find_ids":
+        found = collection.find(wanted, {"_id": True}).sort("_id", 1).limit(_PAGE)
+        return [each["_id"] for each in found if isinstance(each["_id"], str)]
     if verb == "find":
         return list(collection.find(wanted))
     collection.delete_one(wanted)

@@ -18,6 +18,7 @@ __all__ = [
     "REVOKED_CHANGED_KEY",
     "REVOKED_KEY",
     "TRIGGER_CHORD_MUTEX",
+    "arrived_key",
     "attempts_key",
     "chord_mark_key",
     "dead_key",
@@ -25,6 +26,8 @@ __all__ = [
     "failures_key",
     "inflight_key",
     "is_reserved_key",
+    "leaving_key",
+    "movers_key",
     "moving_key",
     "queue_of",
     "report_key",
@@ -88,6 +91,21 @@ def chord_mark_key(group_uuid: str) -> str:
 def moving_key(delayed_key: str) -> str:
     """Sorted set: delayed tasks on their way to another slot of a cluster, by the end of their mover's claim."""
     return f"{{{delayed_key}}}:gmpy:moving"
+
+
+def movers_key(key: str) -> str:
+    """Hash: who moves tasks away from a queue (or from the delayed tasks), and which page of them it is at."""
+    return f"{{{key}}}:gmpy:movers"
+
+
+def leaving_key(key: str, mover: str) -> str:
+    """List, or sorted set of what is delayed: the page that a mover has taken and may have delivered already."""
+    return f"{{{key}}}:gmpy:leaving:{mover}"
+
+
+def arrived_key(key: str, mover: str) -> str:
+    """Set: what of a mover's page has arrived here, until the page is gone from where it came from."""
+    return f"{{{key}}}:gmpy:arrived:{mover}"
 
 
 def queue_of(key: str) -> str:
