@@ -46,6 +46,7 @@ from gomachinery_py.amqp_commands import (
     ensure,
     publish,
 )
+from gomachinery_py.brokers.amqp_kombu import AMQPKombu
 from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
 from gomachinery_py.config import AMQPConfig, Config
 from gomachinery_py.effects import Clock, Command, Port
@@ -344,6 +345,9 @@ class AMQPBroker(Broker):
 
     async def purge_dead(self, queue: str) -> int:
         return await self.purge(_dead(queue))
+
+    def kombu(self) -> AMQPKombu:
+        return AMQPKombu(self.port)
 
     async def check(self) -> None:
         await self.port.execute(declare_exchange(self.settings))

@@ -24,6 +24,7 @@ from typing import Self
 
 from gomachinery_py import redis_scripts as lua
 from gomachinery_py.brokers.base import Broker, Delivery, QueueInfo
+from gomachinery_py.brokers.redis_kombu import RedisKombu
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
 from gomachinery_py.errors import WireError, WrongKeyType
@@ -361,6 +362,9 @@ class RedisBroker(Broker):
             [("LLEN", dead), ("DEL", dead), ("DEL", names.dead_reasons_key(queue))], atomic=True
         )
         return int(length)
+
+    def kombu(self) -> RedisKombu:
+        return RedisKombu(self.port)
 
     async def check(self) -> None:
         await self.port.execute(("PING",))

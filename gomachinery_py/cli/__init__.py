@@ -18,6 +18,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "beat": "beat:beat",
+    "celery": "celery:celery",
     "delayed": "queues:delayed",
     "dev": "dev:dev",
     "doctor": "doctor:doctor",

@@ -119,6 +119,10 @@ class Celery:
                 self._send_periodically(server, when, signature, name)
         return self._server
 
+    def adopt(self, server: Server) -> None:
+        """Use a server that there is already."""
+        self._server = server
+
     @staticmethod
     def _register(server: Server, task: Task) -> None:
         server.task(task.name)(task.perform)

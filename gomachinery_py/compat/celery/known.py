@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from gomachinery_py.compat.celery.binding import own_arguments
@@ -64,7 +65,7 @@ class Known:
     def refusal(self, given: int, results: int) -> str | None:
         return None if self._declared is None else self._declared.parameters.refusal(given, [None] * results)
 
-    def built(self, signature: Signature, *, composed: bool) -> Sent:
+    def built(self, signature: Signature, *, composed: bool, later: bool) -> Sent:
         args, kwargs = signature.args, signature.kwargs
         if self.task is not None:
             if not composed:
@@ -84,10 +85,21 @@ class Known:
         if self.queue:
             sent.routing_key = self.queue
         options = {**self._defaults(), **self._route(signature), **signature.options}
+        if later:
+            self._refuse_relative(options)
         written(sent, options, self._target(), self.app.server.clock)
         # Said, since a worker that sends a callback on may have another default.
         sent.routing_key = sent.routing_key or self.app.server.config.default_queue
         return sent
+
+    def _refuse_relative(self, options: Mapping[str, Any]) -> None:
+        for option in ("countdown", "expires"):
+            if isinstance(options.get(option), int | float | timedelta):
+                raise CeleryDifference(
+                    f"task {self.name}: {option}={options[option]} counts from when a worker sends it, in Celery; in "
+                    "Machinery times are fixed when the first task is sent. Give a fixed time, or let the task before it "
+                    "send it"
+                )
 
     def _defaults(self) -> dict[str, Any]:
         if self.task is None:

@@ -14,7 +14,7 @@ from gomachinery_py.compat.celery.options import check_send
 from gomachinery_py.config import Config
 from gomachinery_py.secret import SecretURL
 
-__all__ = ["Settings", "configuration", "route"]
+__all__ = ["Settings", "broker_url", "configuration", "route"]
 
 # Followed, with Celery's defaults where they differ from "nothing".
 _FOLLOWED: Final[dict[str, Any]] = {
@@ -218,14 +218,15 @@ def configuration(settings: Settings) -> Config:
     expires = settings.result_expires
     seconds = 86400 if expires is None else int(getattr(expires, "total_seconds", lambda: expires)())
     return Config.of(
-        broker=_broker(settings.broker_url),
+        broker=broker_url(settings.broker_url),
         result_backend=_backend(settings.result_backend),
         default_queue=settings.task_default_queue,
         results_expire_in=seconds,
     )
 
 
-def _broker(url: Any) -> str:
+def broker_url(url: Any) -> str:
+    """Celery's URL of a broker as Machinery reads it. Raises ImproperlyConfigured."""
     if not isinstance(url, str) or ";" in url:
         raise ImproperlyConfigured(
             "broker_url must be one URL; for several RabbitMQ servers use Machinery's multiple_broker_separator"

@@ -43,8 +43,11 @@ class Served(Protocol):
     appends: bool
     """It is Go's, and the app says that it wants results after its own arguments."""
 
-    def built(self, signature: Signature, *, composed: bool) -> Sent:
-        """Machinery's signature, its links still missing; ``composed`` when results may come."""
+    def built(self, signature: Signature, *, composed: bool, later: bool) -> Sent:
+        """Machinery's signature, its links still missing.
+
+        ``composed`` when results may come, ``later`` when a worker sends it.
+        """
 
     def refusal(self, given: int, results: int) -> str | None:
         """Why it cannot be called with so many arguments and results after them; None when it can."""
@@ -183,8 +186,8 @@ class _Weaver:
                 f"sent, so nothing can run before it. Let {tasks[at - 1].task} send the chord itself when it is done"
             )
         nodes = [
-            self._known(task.task).built(task, composed=bool(composed or index) and not task.immutable)
-            for index, task in enumerate(tasks)
+            self._known(task.task).built(task, composed=later and not task.immutable, later=later)
+            for later, task in ((composed or index > 0, task) for index, task in enumerate(tasks))
         ]
         woven = [*before, *(Woven(node) for node in nodes)]
         ends = [Woven(nodes[-1], woven[:-1])]
