@@ -74,6 +74,8 @@ def translate(
 
             run(translator.translate(queue, report, dry_run=dry_run, limit=limit))
     _say_counts(counts, held, dry_run=dry_run, as_json=as_json)
+    if counts["refused"] and moved is None and not as_json:
+        click.echo("Tasks with keywords, or with others to follow, need --app MODULE:APP, which knows the tasks.")
     return FAILED if counts["refused"] else 0
 
 

@@ -97,8 +97,8 @@ class Known:
             if isinstance(options.get(option), int | float | timedelta):
                 raise CeleryDifference(
                     f"task {self.name}: {option}={options[option]} counts from when a worker sends it, in Celery; in "
-                    "Machinery times are fixed when the first task is sent. Give a fixed time, or let the task before it "
-                    "send it"
+                    "Machinery times are fixed when the first task is sent. Give a fixed time, or let the task "
+                    "before it send it"
                 )
 
     def _defaults(self) -> dict[str, Any]:

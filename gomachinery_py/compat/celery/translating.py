@@ -15,7 +15,7 @@ from gomachinery_py.compat.celery.app import Celery
 from gomachinery_py.compat.celery.binding import RETRIES
 from gomachinery_py.compat.celery.canvas import Signature
 from gomachinery_py.compat.celery.exceptions import CeleryDifference
-from gomachinery_py.compat.celery.waiting import Waiting, read
+from gomachinery_py.compat.celery.waiting import Waiting, label, read
 from gomachinery_py.compat.celery.weaving import weave
 from gomachinery_py.errors import MachineryError
 from gomachinery_py.outgoing import check_signature
@@ -82,15 +82,13 @@ class Translator:
             await self._source.release()
 
     async def _judge(self, message: KombuMessage, queue: str, *, dry_run: bool) -> Verdict:
-        waiting: Waiting | None = None
         try:
             waiting = read(message.body, message.properties)
             sent = self._translated(waiting)
             if self._shares_broker and sent.routing_key == queue:
                 raise CeleryDifference(f"its target is {queue!r} itself; give another queue with --to")
         except (MachineryError, TypeError, ValueError) as error:
-            name, uuid = (waiting.name, waiting.id) if waiting is not None else ("", "")
-            return Verdict(name, uuid, refused=str(error))
+            return Verdict(*label(message.body, message.properties), refused=str(error))
         verdict = Verdict(waiting.name, waiting.id, sent.routing_key)
         if not dry_run:
             verdict.is_gone = not await self._move(message, sent)

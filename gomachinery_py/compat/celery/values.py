@@ -3,8 +3,8 @@
 Celery sends whatever JSON can hold, and datetime, date, time, Decimal and UUID as kombu writes them. Machinery has
 bool, numbers, texts, bytes and lists of one of these. What fits travels as itself; everything else (None, dicts, mixed
 or nested lists, …) travels as a ``string`` of JSON text behind :data:`MARK`. The mark is white space, so that every
-JSON parser reads over it: a Go task that gets such a text can unmarshal it as it stands. A text that begins with the mark
-itself is written as JSON too, so nothing is ambiguous.
+JSON parser reads over it: a Go task that gets such a text can unmarshal it as it stands. A text that begins with the
+mark itself is written as JSON too, so nothing is ambiguous.
 
 A list becomes a ``[]T`` only when all its items are of exactly one kind: ``[1, 2.5]`` would come back as
 ``[1.0, 2.5]``.

@@ -17,7 +17,7 @@ from gomachinery_py.compat.celery.exceptions import CeleryDifference
 from gomachinery_py.compat.celery.options import moment
 from gomachinery_py.compat.celery.values import loaded
 
-__all__ = ["Waiting", "read"]
+__all__ = ["Waiting", "label", "read"]
 
 _JSON: Final = "application/json"
 _PICKLES: Final = frozenset({"application/x-python-serialize", "application/x-python"})
@@ -40,6 +40,16 @@ class Waiting:
         self.name = name
         self.id = id
         self.retries = retries
+
+
+def label(body: bytes, properties: Mapping[str, Any] | None = None) -> tuple[str, str]:
+    """The name and the id of a message that cannot be read, as far as they are to be found."""
+    try:
+        headers = properties.get("headers") if properties else _opened(body)[0]
+    except ValueError:
+        return "", ""
+    found = headers if isinstance(headers, Mapping) else {}
+    return tuple(text if isinstance(text := found.get(key), str) else "" for key in ("task", "id"))  # type: ignore[return-value]
 
 
 def read(body: bytes, properties: Mapping[str, Any] | None = None) -> Waiting:
@@ -149,7 +159,9 @@ def _canvas(document: Any) -> Canvas:
     """A signature that travels inside a message; Celery: ``Signature.from_dict``."""
     if not isinstance(document, dict) or not isinstance(document.get("task"), str):
         raise ValueError("what is to follow it is no signature")
-    kwargs = document.get("kwargs") or {}
+    args, kwargs, options = document.get("args") or [], document.get("kwargs") or {}, document.get("options") or {}
+    if not (isinstance(args, list) and isinstance(kwargs, dict) and isinstance(options, dict)):
+        raise ValueError("the arguments or options of what is to follow it are of the wrong kind")
     kind = document.get("subtask_type")
     if kind == "chain":
         return chain(*map(_canvas, _several(kwargs.get("tasks"), "chain")))
@@ -159,13 +171,12 @@ def _canvas(document: Any) -> Canvas:
         return chord(_canvas(kwargs.get("header")), _canvas(kwargs.get("body")))
     if kind is not None:
         raise CeleryDifference(f"{document['task']} is to follow it as {kind}, which cannot be translated")
-    options = dict(document.get("options") or {})
     links = {key: options.pop(key) for key in ("link", "link_error") if options.get(key)}
     if options.pop("chord", None):
         raise CeleryDifference("what is to follow it is a member of a chord; let a Celery worker finish it")
     kept = {key: value for key, value in options.items() if key not in _UNIMPORTANT and value is not None}
     signature = Signature(
-        document["task"], document.get("args"), kwargs, kept, immutable=bool(document.get("immutable"))
+        document["task"], args, kwargs, kept, immutable=bool(document.get("immutable"))
     )
     for key, several in links.items():
         signature.options[key] = [_canvas(each) for each in _several(several, key)]

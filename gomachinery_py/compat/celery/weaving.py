@@ -95,8 +95,6 @@ class _Weaver:
 
     def plan(self, canvas: Canvas) -> Plan:
         steps = _steps(canvas)
-        if not steps:
-            raise TypeError("an empty chain cannot be sent")
         first, *rest = steps
         if isinstance(first, Signature):
             ends, root = self._chain(steps, [])
@@ -299,8 +297,9 @@ def _steps(canvas: Canvas) -> list[Step]:
     if isinstance(canvas, Signature | group):
         return [canvas]
     if isinstance(canvas, chain):
-        steps = [step for task in canvas.tasks for step in _steps(task)]
-        return _unrolled(steps)
+        if not canvas.tasks:
+            raise TypeError("an empty chain cannot be sent")
+        return _unrolled([step for task in canvas.tasks for step in _steps(task)])
     if isinstance(canvas, chord):
         if canvas.body is None:
             raise TypeError("this chord has no callback yet: chord(header)(callback)")
