@@ -145,7 +145,7 @@ def ignored():
 
 @case
 def shared():
-    return [get(tasks.shared.delay(4)), get(tasks.named.delay(1)), get(tasks.shared.s(3) | add.s(1)) if 0 else None]
+    return [get(tasks.shared.delay(4)), get(tasks.named.delay(1)), get((tasks.shared.s(3) | add.s(1)).delay())]
 
 
 @case
@@ -250,6 +250,7 @@ def maps():
     return [
         get(xsum.map([[1, 2], [3]]).delay()),
         get(add.starmap(rows).delay()),
+        get((add.s(1, 2) | xsum.map([[1]])).delay()),
         get(add.chunks(rows, 2)()),
         get(add.chunks(rows, 2).group().delay()),
     ]

@@ -162,11 +162,12 @@ class Task:
 
     def map(self, items: Iterable[Any]) -> Signature:
         """One task that runs this for each item."""
-        return Signature("celery.map", (self.name, list(items)), app=self.app)
+        return Signature("celery.map", (self.name, list(items)), app=self.app, immutable=True)
 
     def starmap(self, rows: Iterable[Iterable[Any]]) -> Signature:
         """One task that runs this for each row of arguments."""
-        return Signature("celery.starmap", (self.name, [list(row) for row in rows]), app=self.app)
+        items = [list(row) for row in rows]
+        return Signature("celery.starmap", (self.name, items), app=self.app, immutable=True)
 
     def chunks(self, rows: Iterable[Sequence[Any]], n: int) -> chunks:
         """A group of tasks that run this for ``n`` rows each."""

@@ -121,7 +121,7 @@ def _task(headers: dict[str, Any], args: Any, kwargs: Any, embed: Any) -> Waitin
             "it is a member of a chord, and what the others returned is in Celery's result store; let a Celery worker "
             "finish it"
         )
-    signature = Signature(name, args, kwargs)
+    signature = Signature(name, *_mapped(name, args, kwargs))
     signature.options["task_id"] = uuid
     for option in ("eta", "expires"):
         if headers.get(option) is not None:
@@ -155,6 +155,14 @@ def _several(value: Any, what: str) -> Sequence[Any]:
     return value
 
 
+def _mapped(name: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of ``task.map`` and the like as this layer's own tasks take them: a name, and the items."""
+    inner = kwargs.get("task")
+    if name not in ("celery.map", "celery.starmap") or not isinstance(inner, dict):
+        return args, kwargs
+    return [inner.get("task"), kwargs.get("it")], {}
+
+
 def _canvas(document: Any) -> Canvas:
     """A signature that travels inside a message; Celery: ``Signature.from_dict``."""
     if not isinstance(document, dict) or not isinstance(document.get("task"), str):
@@ -176,7 +184,7 @@ def _canvas(document: Any) -> Canvas:
         raise CeleryDifference("what is to follow it is a member of a chord; let a Celery worker finish it")
     kept = {key: value for key, value in options.items() if key not in _UNIMPORTANT and value is not None}
     signature = Signature(
-        document["task"], args, kwargs, kept, immutable=bool(document.get("immutable"))
+        document["task"], *_mapped(document["task"], args, kwargs), kept, immutable=bool(document.get("immutable"))
     )
     for key, several in links.items():
         signature.options[key] = [_canvas(each) for each in _several(several, key)]
