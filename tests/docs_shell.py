@@ -18,8 +18,8 @@ from gomachinery_py.cli.arguments import parse_argument
 
 # Programs of others. What they are given is theirs to judge; that it is shell at all is seen.
 OTHERS = {
-    "aws", "cd", "curl", "docker", "export", "gcloud", "go", "mkdir", "mongosh", "openssl", "pytest", "rabbitmqctl",
-    "rabbitmq-plugins", "redis-cli", "redis-server", "sudo", "systemctl",
+    "aws", "cd", "celery", "curl", "docker", "export", "gcloud", "go", "kill", "mkdir", "mongosh", "openssl", "pytest",
+    "rabbitmqctl", "rabbitmq-plugins", "redis-cli", "redis-server", "sed", "sudo", "systemctl", "true",
 }  # fmt: skip
 KEYWORDS = {"for", "do", "done", "in", "while", "if", "then", "fi"}
 
