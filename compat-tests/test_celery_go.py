@@ -157,7 +157,7 @@ def test_chords(fleet: Program) -> None:
 
 
 def test_links_and_errors(fleet: Program) -> None:
-    """Children of one Go parent that want results and that do not; errors in Go called back in Python and the reverse."""
+    """Children of one Go parent that want results or do not; errors in Go called back in Python, and the reverse."""
     ours = [fleet.note.s("with"), fleet.note.si("without")]
     fleet.multiply.apply_async((2, 3), link=ours).get(timeout=TIMEOUT)
     there = fleet.fail_there.apply_async(("in Go",), link_error=[fleet.failed.s(), fleet.failed_new.s()])

@@ -167,7 +167,7 @@ def test_another_server(redis_server: RedisServer, make_redis: Callable[..., Red
     target = make_redis()
     site = Site(tmp_path, redis_server.url(), redis_server.url())
     ids = site.leave(EXAMPLE_MANY="20")
-    seen, counts = site.translate("--from", redis_server.url(), "--broker", target.url(), "--yes")
+    _, counts = site.translate("--from", redis_server.url(), "--broker", target.url(), "--yes")
 
     assert counts["translated"] == 20
     assert ids == [json.loads(body)["UUID"] for body in target.client.lrange("machinery_tasks", 0, -1)]

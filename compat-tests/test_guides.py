@@ -82,7 +82,13 @@ def test_guide(page: Path, redis_server: RedisServer, tmp_path: Path) -> None:
     environment["PYTHONPATH"] = str(HARNESS.parent)
     with (tmp_path / "log").open("w+", encoding="utf-8") as log:
         done = subprocess.run(
-            ["bash", "guide.sh"], cwd=tmp_path, env=environment, stdout=log, stderr=log, timeout=GUIDE_SECONDS, check=False
+            ["bash", "guide.sh"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            timeout=GUIDE_SECONDS,
+            check=False,
         )
         log.seek(0)
         assert done.returncode == 0, log.read()[-4000:]
@@ -100,7 +106,8 @@ def test_celery_example_changes_imports_only() -> None:
 def test_a_binding_key_reaches_both_sides(rabbit_server: RabbitServer, vhost: str) -> None:
     """On RabbitMQ a task without a queue reaches every default queue of the same binding key."""
     servers = [
-        Server(rabbit_server.url(vhost), result_backend="null", default_queue=queue) for queue in ("go_tasks", "python_tasks")
+        Server(rabbit_server.url(vhost), result_backend="null", default_queue=queue)
+        for queue in ("go_tasks", "python_tasks")
     ]
     for server in servers:
         server.send_task(Signature("before"))

@@ -112,8 +112,10 @@ def check_pip(arguments: list[str]) -> None:
 
 
 def check_python(arguments: list[str], directory: Path) -> None:
-    """The module or file is there."""
-    if arguments[0] == "-m":
+    """The module or file is there, the code can be read."""
+    if arguments[0] == "-c":
+        compile(arguments[1], "<command>", "exec")
+    elif arguments[0] == "-m":
         assert importlib.util.find_spec(arguments[1]) is not None, f"there is no module {arguments[1]}"
     else:
         assert (directory / arguments[0]).exists() or (ROOT / arguments[0]).exists(), f"there is no {arguments[0]}"

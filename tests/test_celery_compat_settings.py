@@ -170,7 +170,13 @@ ROUTES = [
 
 @pytest.mark.parametrize(
     ("name", "args", "queue"),
-    [("a.b", (), "glob"), ("exact", (), "named"), ("r7", (), "pattern"), ("z", (7,), "called"), ("z", (), "machinery_tasks")],
+    [
+        ("a.b", (), "glob"),
+        ("exact", (), "named"),
+        ("r7", (), "pattern"),
+        ("z", (7,), "called"),
+        ("z", (), "machinery_tasks"),
+    ],
 )
 def test_routes(app: Celery, name: str, args: tuple[Any, ...], queue: str) -> None:
     """Names, globs, patterns and functions; the first that fits decides."""
@@ -198,7 +204,8 @@ def test_urls(url: str, found: str) -> None:
     ("broker", "backend", "why"),
     [
         ("redis://a;redis://b", URL, "one URL"), ("kafka://h", URL, "no broker for kafka"), ("sqs://", URL, "https://sqs"),
-        (URL, "rpc://", "no result store for rpc"), (URL, "db+sqlite:///x", "no result store for db"), (None, None, "no broker"),
+        (URL, "rpc://", "no result store for rpc"), (URL, "db+sqlite:///x", "no result store for db"),
+        (None, None, "no broker"),
     ],
 )  # fmt: skip
 def test_refused_urls(broker: str | None, backend: str | None, why: str) -> None:
@@ -240,7 +247,9 @@ def test_beat_schedule(app: Celery) -> None:
     """Entries and ``add_periodic_task`` become Machinery's periodic tasks."""
     task = app.task(name="t")(lambda *args: args)
     app.conf.timezone = "Europe/Berlin"
-    app.conf.beat_schedule = {"nightly": {"task": "t", "schedule": crontab(hour=3), "args": (1,), "options": {"queue": "q"}}}
+    app.conf.beat_schedule = {
+        "nightly": {"task": "t", "schedule": crontab(hour=3), "args": (1,), "options": {"queue": "q"}}
+    }
 
     @app.on_after_configure.connect
     def set_up(sender: Celery, **_: Any) -> None:

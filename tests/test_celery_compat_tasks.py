@@ -258,7 +258,9 @@ def test_failures(error: Exception, text: str, kind: type[Exception]) -> None:
     assert str(again) == str(error) if kind is not TaskError else str(again) == text
 
 
-@pytest.mark.parametrize("text", ["SystemExit: 1", "KeyboardInterrupt", "os.system: ls", "no.module: x", "", ": x", "int: 5"])
+@pytest.mark.parametrize(
+    "text", ["SystemExit: 1", "KeyboardInterrupt", "os.system: ls", "no.module: x", "", ": x", "int: 5"]
+)
 def test_no_exception(text: str) -> None:
     """Only exceptions that are loaded are made; nothing is imported, and nothing else is called."""
     assert type(raised_by(text)) is TaskError

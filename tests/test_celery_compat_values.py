@@ -21,7 +21,9 @@ from gomachinery_py.wire.model import Arg, Signature
 from gomachinery_py.wire.reflect import reflect_args
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"])) | st.just(MARK) | st.just(MARK + "null")
-SCALARS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=3),

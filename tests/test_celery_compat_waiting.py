@@ -30,7 +30,14 @@ EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 def sub(task: str, *args: Any, immutable: bool = False, kind: str | None = None, **fields: Any) -> dict[str, Any]:
     """A signature inside a message."""
-    document = {"task": task, "args": list(args), "kwargs": {}, "options": {}, "subtask_type": kind, "immutable": immutable}
+    document = {
+        "task": task,
+        "args": list(args),
+        "kwargs": {},
+        "options": {},
+        "subtask_type": kind,
+        "immutable": immutable,
+    }
     return document | fields
 
 
@@ -112,7 +119,9 @@ def test_label() -> None:
 
 JUNK = st.sampled_from([None, True, 5, "", "text", [], {}, [1], {"a": 1}])
 PLACES = ["task", "id", "eta", "expires", "retries", "timelimit", "stamped_headers", "compression", "group", "tenant"]
-OPTIONS = st.sampled_from(["link", "link_error", "task_id", "queue", "eta", "countdown", "headers", "priority", "chord"])
+OPTIONS = st.sampled_from(
+    ["link", "link_error", "task_id", "queue", "eta", "countdown", "headers", "priority", "chord"]
+)
 
 
 def signatures(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -191,7 +200,10 @@ def judged(body: bytes) -> Verdict:
 
 def test_pages() -> None:
     """What is refused stays, in its order, and does not hide what is behind it."""
-    bodies = [envelope((number,), id=f"id-{number}", timelimit=[None, 1] if number % 3 == 0 else [None, None]) for number in range(250)]
+    bodies = [
+        envelope((number,), id=f"id-{number}", timelimit=[None, 1] if number % 3 == 0 else [None, None])
+        for number in range(250)
+    ]
     source, found = Memory(list(bodies)), []
     run(Translator(source, APP).translate("celery", found.append))
 

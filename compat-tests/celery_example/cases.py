@@ -69,8 +69,8 @@ def keywords():
 @case
 def values():
     given = [
-        None, True, 1, -(2**63), 2**64, 1.5, 1.0, "text", "", "\t\rnot JSON", [], [1, 2], [1, 2.5], [True, 1], ["a", None],
-        [[1], [2]], {}, {"a": {"b": [1, None]}}, (1, (2, 3)), "é\u2028<&>", b"bytes", b"\xff\x00",
+        None, True, 1, -(2**63), 2**64, 1.5, 1.0, "text", "", "\t\rnot JSON", [], [1, 2], [1, 2.5], [True, 1],
+        ["a", None], [[1], [2]], {}, {"a": {"b": [1, None]}}, (1, (2, 3)), "é\u2028<&>", b"bytes", b"\xff\x00",
     ]  # fmt: skip
     return [get(each) for each in [describe.delay(value) for value in given]]
 
@@ -151,7 +151,11 @@ def shared():
 @case
 def by_name():
     known = signature("tasks.add", args=(1, 2), app=app)
-    return [get(app.send_task("tasks.add", args=[2, 3])), get(known.delay()), get(app.send_task("tasks.add", [1], {"y": 1}))]
+    return [
+        get(app.send_task("tasks.add", args=[2, 3])),
+        get(known.delay()),
+        get(app.send_task("tasks.add", [1], {"y": 1})),
+    ]
 
 
 @case
@@ -241,7 +245,10 @@ def failing_chord():
 
 @case
 def chain_with_group():
-    return [get((add.s(1, 2) | group(add.s(1), add.s(10), show.si(5))).delay()), get((add.s(1, 2) | group(nothing.si())).delay())]
+    return [
+        get((add.s(1, 2) | group(add.s(1), add.s(10), show.si(5))).delay()),
+        get((add.s(1, 2) | group(nothing.si())).delay()),
+    ]
 
 
 @case
@@ -260,7 +267,8 @@ def maps():
 def partials():
     return [
         repr(add.s(1, y=2)), get(add.s(1).delay(5)), get(add.s(1).apply_async((5,))), add.s(1, 2)(),
-        get(show.s(1, x=2).clone((5,), {"x": 3, "y": 4}).delay()), get(show.si(1).delay(4)), get(add.s(2, 2).set(countdown=0.01).delay()),
+        get(show.s(1, x=2).clone((5,), {"x": 3, "y": 4}).delay()), get(show.si(1).delay(4)),
+        get(add.s(2, 2).set(countdown=0.01).delay()),
     ]  # fmt: skip
 
 

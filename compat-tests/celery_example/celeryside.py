@@ -1,4 +1,4 @@
-"""Run every case under Celery, or on Machinery, and print what came of each: ``python celeryside.py celery|machinery``."""
+"""Run every case under Celery, or on Machinery, and print what came of each: ``celeryside.py celery|machinery``."""
 
 import json
 import sys
