@@ -57,6 +57,10 @@ class Program:
                 raise task.retry(countdown=0.01)
             return [given, own, key, task.request.retries]
 
+        @app.task(name="waits")
+        def waits(joins: bool) -> int:
+            return multiply.delay(2, 3).get(TIMEOUT, disable_sync_subtasks=not joins)
+
         @app.remote("multiply", queue="go")
         def multiply(*numbers: int) -> int:
             raise NotImplementedError
@@ -84,7 +88,7 @@ class Program:
         self.add, self.show, self.echo, self.note = add, show, echo, note
         self.failed, self.failed_new, self.fail_here, self.third_time = failed, failed_new, fail_here, third_time
         self.multiply, self.total, self.concat, self.noop = multiply, total, concat, noop
-        self.several, self.fail_there = several, fail_there
+        self.several, self.fail_there, self.waits = several, fail_there, waits
 
     def saw(self, count: int) -> list[Any]:
         """What the noting tasks have seen, once it is as much."""
@@ -177,6 +181,13 @@ def test_links_and_errors(fleet: Program) -> None:
         ],
         key=repr,
     )
+
+
+def test_waiting_inside(fleet: Program) -> None:
+    """A task that waits for another is refused as in Celery, unless it insists."""
+    assert fleet.waits.delay(True).get(timeout=TIMEOUT) == 6
+    with pytest.raises(RuntimeError, match="within a task"):
+        fleet.waits.delay(False).get(timeout=TIMEOUT)
 
 
 def test_plain_messages(fleet: Program, redis_server: RedisServer, go_producer: Callable[..., Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gomachinery_py import Server
 from gomachinery_py.compat.celery import Celery, Task, current
 from gomachinery_py.compat.celery import options as celery_options
 from gomachinery_py.compat.celery.exceptions import CeleryDifference, ImproperlyConfigured
@@ -214,6 +215,42 @@ def test_refused_urls(broker: str | None, backend: str | None, why: str) -> None
         _ = Celery(broker=broker, backend=backend, set_as_current=False).server
 
 
+def test_late_settings(app: Celery) -> None:
+    """What was read when the server was made cannot change without a word; what describes it can."""
+    _ = app.server
+    with pytest.raises(ImproperlyConfigured, match="beat_schedule: the app has its server already"):
+        app.conf.beat_schedule = {"x": {"task": "t", "schedule": 1.0}}
+
+    assert app.conf.beat_schedule == {}
+    app.conf.broker_url = "redis://localhost:2"
+    assert app.server.config.broker == "redis://localhost:2"
+
+
+def test_adopted_server() -> None:
+    """An app may have a server of your own; that one is configured where it was made."""
+    app = Celery("t", set_as_current=False)
+    app.task(name="t")(lambda: 5)
+    app.adopt(Server("eager", result_backend="eager"))
+
+    assert app.tasks["t"].delay().get(timeout=5) == 5
+    with pytest.raises(ImproperlyConfigured, match="given to it"):
+        app.conf.result_expires = 5
+    with pytest.raises(ImproperlyConfigured, match="has its server already"):
+        app.adopt(Server("eager", result_backend="eager"))
+
+
+def test_annotations(app: Celery) -> None:
+    """``task_annotations`` change tasks, and are checked as declarations are."""
+    app.task(name="t")(lambda: None)
+    app.conf.task_annotations = {"*": {"max_retries": 7}, "t": {"queue": "q"}}
+
+    assert (sent(app).routing_key, app.tasks["t"].max_retries) == ("q", 7)
+    other = Celery(broker=URL, set_as_current=False, task_annotations={"t": {"rate_limit": "1/s"}})
+    other.task(name="t")(lambda: None)
+    with pytest.raises(CeleryDifference, match="rate_limit cannot be followed"):
+        _ = other.server
+
+
 # -- schedules --
 
 
@@ -266,7 +303,7 @@ def test_refused_entries(app: Celery) -> None:
     _ = app.server
     with pytest.raises(ImproperlyConfigured, match="countdown would be the same"):
         app.add_periodic_task(10.0, app.signature("t").set(countdown=5))
-    app.conf.beat_schedule = {"x": {"task": "t", "schedule": 1.0, "relative": True}}
     app._server = None
+    app.conf.beat_schedule = {"x": {"task": "t", "schedule": 1.0, "relative": True}}
     with pytest.raises(ImproperlyConfigured, match="relative cannot be followed"):
         _ = app.server

@@ -14,6 +14,7 @@ from gomachinery_py.cli.text import printable
 from gomachinery_py.config import Config
 from gomachinery_py.effects import run
 from gomachinery_py.server import Server
+from gomachinery_py.urls import parse_broker
 
 if TYPE_CHECKING:
     from gomachinery_py.compat.celery.app import Celery
@@ -102,7 +103,7 @@ def _translator(
         app = Celery(set_as_current=False)
         app.adopt(server)
     url = broker_url(source) if source is not None else server.config.broker
-    if url == server.config.broker:
+    if parse_broker(url) == parse_broker(server.config.broker):
         return Translator(server.broker.kombu(), app, to_queue=to_queue, shares_broker=True), server
     reader = Server(Config.of(broker=url, result_backend="null"))
     run(reader.broker.check())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
 from gomachinery_py.compat.celery.canvas import Canvas, Signature
 from gomachinery_py.compat.celery.current import Proxy, become_current, share, shared, the_app
+from gomachinery_py.compat.celery.declaring import Signal, annotate, declared_by
 from gomachinery_py.compat.celery.exceptions import CeleryDifference, ImproperlyConfigured
 from gomachinery_py.compat.celery.known import Known, RemoteTask
 from gomachinery_py.compat.celery.options import check_task
@@ -21,10 +22,17 @@ from gomachinery_py.compat.celery.task import Task
 from gomachinery_py.compat.celery.weaving import Plan, Woven, weave
 from gomachinery_py.results import AsyncResult as Stored
 from gomachinery_py.server import Server
+from gomachinery_py.wire.model import Signature as Sent
 from gomachinery_py.worker import Worker
 from gomachinery_py.workflow import Chord, Group
 
 __all__ = ["Celery", "shared_task"]
+
+# Settings that are read when the server is made, and those that describe it.
+_ONCE: Final = frozenset({"beat_schedule", "include", "imports", "task_annotations"})
+_OF_SERVER: Final = frozenset(
+    {"broker_url", "result_backend", "result_expires", "task_default_queue", "task_always_eager"}
+)
 
 
 class Celery:
@@ -52,10 +60,11 @@ class Celery:
         self.tasks: dict[str, Task] = {}
         self._remote: dict[str, Known] = {}
         self._server: Server | None = None
+        self._is_adopted = False
         self._periodic: list[tuple[Any, Signature, str]] = []
         #: ``@app.on_after_configure.connect``: called with ``sender=app`` when the server is made.
-        self.on_after_configure = _Signal()
-        self.on_after_finalize = _Signal()
+        self.on_after_configure = Signal()
+        self.on_after_finalize = Signal()
         self.conf = Settings(self._reconfigured)
         self.Task: type[Task] = type("Task", (Task,), {"app": self})
         given = {"broker_url": broker, "result_backend": backend, "include": tuple(include), **settings}
@@ -81,8 +90,10 @@ class Celery:
             found = getattr(found, attribute) if attribute else found
         self.conf.update_from_object(found, namespace)
 
-    def autodiscover_tasks(self, packages: Sequence[str] = (), related_name: str = "tasks") -> None:
-        """Import ``<package>.tasks`` of each package that has one."""
+    def autodiscover_tasks(
+        self, packages: Sequence[str] | Callable[[], Sequence[str]], related_name: str = "tasks"
+    ) -> None:
+        """Import ``<package>.tasks`` of each package that has one; the packages must be given."""
         for package in packages() if callable(packages) else packages:
             name = f"{package}.{related_name}"
             try:
@@ -91,11 +102,21 @@ class Celery:
                 if error.name != name:
                     raise
 
-    def _reconfigured(self) -> None:
-        if self._server is not None:
+    def _reconfigured(self, names: Collection[str]) -> None:
+        if self._server is None:
+            return
+        late = sorted(_ONCE.intersection(names))
+        if late:
+            raise ImproperlyConfigured(
+                f"{', '.join(late)}: the app has its server already, which has read this; set it before any send"
+            )
+        if _OF_SERVER.intersection(names):
+            if self._is_adopted:
+                raise ImproperlyConfigured("this app uses a server that was given to it; configure that")
             self._server.configure(configuration(self.conf))
 
     def set_current(self) -> None:
+        """Make it the app that is meant where none is named."""
         become_current(self)
 
     set_default = set_current
@@ -104,27 +125,37 @@ class Celery:
     def server(self) -> Server:
         """Machinery's server with the app's tasks."""
         if self._server is None:
-            self._server = server = Server(configuration(self.conf))
-            for task in list(self.tasks.values()):
-                self._register(server, task)
-            for known in self._remote.values():
-                known.declare(server)
-            for module in (*self.conf.include, *self.conf.imports):
-                importlib.import_module(module)
-            self.on_after_configure.send(self)
-            self.on_after_finalize.send(self)
-            for name, entry in (self.conf.beat_schedule or {}).items():
-                self._schedule(server, name, entry)
-            for when, signature, name in self._periodic:
-                self._send_periodically(server, when, signature, name)
+            self._use(Server(configuration(self.conf)))
+            assert self._server is not None
         return self._server
 
     def adopt(self, server: Server) -> None:
-        """Use a server that there is already."""
-        self._server = server
+        """Use a server of your own, with observers or signing, instead of one that the settings describe.
 
-    @staticmethod
-    def _register(server: Server, task: Task) -> None:
+        Raises ImproperlyConfigured when the app has one already.
+        """
+        if self._server is not None:
+            raise ImproperlyConfigured("the app has its server already; give it another before anything is sent")
+        self._is_adopted = True
+        self._use(server)
+
+    def _use(self, server: Server) -> None:
+        self._server = server
+        for task in list(self.tasks.values()):
+            self._register(server, task)
+        for known in self._remote.values():
+            known.declare(server)
+        for module in (*self.conf.include, *self.conf.imports):
+            importlib.import_module(module)
+        self.on_after_configure.send(self)
+        self.on_after_finalize.send(self)
+        for name, entry in (self.conf.beat_schedule or {}).items():
+            self._schedule(server, name, entry)
+        for when, signature, name in self._periodic:
+            self._send_periodically(server, when, signature, name)
+
+    def _register(self, server: Server, task: Task) -> None:
+        annotate(task, self.conf.task_annotations)
         server.task(task.name)(task.perform)
 
     def close(self) -> None:
@@ -161,7 +192,7 @@ class Celery:
             raise CeleryDifference(f"task {name}: Celery's tasks are plain functions; declare it with @app.server.task")
         base = options.get("base") or self.Task
         kept = {key: value for key, value in options.items() if key not in ("bind", "base", "name", "serializer")}
-        check_task(name, _declared_by(base))
+        check_task(name, declared_by(base))
         run = function if options.get("bind") else staticmethod(function)
         members = {
             **kept,
@@ -179,9 +210,8 @@ class Celery:
         task = task() if isinstance(task, type) else task
         if not getattr(task, "name", None):
             task.name = self.gen_task_name(type(task).__name__, type(task).__module__)
-        check_task(task.name, _declared_by(type(task)))
+        check_task(task.name, declared_by(type(task)))
         task.app = self
-        _annotate(task, self.conf.task_annotations)
         self.tasks[task.name] = task
         if self._server is not None:
             self._register(self._server, task)
@@ -270,19 +300,21 @@ class Celery:
 
     def _handle(self, end: Woven, handles: dict[str, Result], above: Any, skip: int = 0) -> Result:
         """A task's result, with those before it: ``above`` is the chord's header, the first ``skip`` of them."""
-        parent = above
         before: list[Stored[Any]] = []
-        for woven in (*end.before, end):
-            sent = woven.sent
-            if sent.uuid not in handles:
-                results = getattr(sent.declared, "results", None)
-                stored: Stored[Any] = Stored(sent.uuid, self.server.backend, self.server.clock, sent, results)
-                handles[sent.uuid] = Result(sent.uuid, stored=stored, before=tuple(before), parent=parent)
-            handle = handles[sent.uuid]
+        parent: Any = above
+        for index, woven in enumerate(end.before, start=1):
+            handle = self._one(woven.sent, handles, before, parent)
             before.append(handle._stored)
-            if len(before) > skip:
+            if index > skip:
                 parent = handle
-        return handle
+        return self._one(end.sent, handles, before, parent)
+
+    def _one(self, sent: Sent, handles: dict[str, Result], before: Sequence[Stored[Any]], parent: Any) -> Result:
+        if sent.uuid not in handles:
+            results = getattr(sent.declared, "results", None)
+            stored: Stored[Any] = Stored(sent.uuid, self.server.backend, self.server.clock, sent, results)
+            handles[sent.uuid] = Result(sent.uuid, stored=stored, before=tuple(before), parent=parent)
+        return handles[sent.uuid]
 
     def _known(self, name: str) -> Known:
         if name in self._remote:
@@ -348,45 +380,6 @@ class Celery:
         [root] = plan.roots
         root.uuid = ""
         server.periodic_task(spec_of(when, self.conf.timezone or "UTC"), name, root)
-
-
-class _Signal:
-    """``on_after_configure`` and the like."""
-
-    def __init__(self) -> None:
-        self._receivers: list[Callable[..., Any]] = []
-
-    def connect(self, receiver: Callable[..., Any] | None = None, **_: Any) -> Any:
-        """Have a function called; a decorator."""
-        if receiver is None:
-            return self.connect
-        self._receivers.append(receiver)
-        return receiver
-
-    def send(self, sender: Celery) -> None:
-        for receiver in self._receivers:
-            receiver(sender=sender)
-
-
-def _declared_by(kind: type) -> dict[str, Any]:
-    """What subclasses of Task say about options that Celery's have."""
-    options: dict[str, Any] = {}
-    for base in kind.__mro__:
-        for name in _REFUSABLE & vars(base).keys():
-            options.setdefault(name, vars(base)[name])
-    return options
-
-
-_REFUSABLE = frozenset({"rate_limit", "time_limit", "soft_time_limit", "acks_late", "serializer", "compression"})
-
-
-def _annotate(task: Task, annotations: Any) -> None:
-    """``task_annotations``: options by the names of tasks. Raises CeleryDifference as declarations do."""
-    for name in ("*", task.name):
-        options = (annotations or {}).get(name, {})
-        check_task(task.name, options)
-        for option, value in options.items():
-            setattr(task, option, value)
 
 
 def shared_task(*args: Any, **options: Any) -> Any:

@@ -15,7 +15,16 @@ from gomachinery_py.compat.celery.exceptions import CeleryDifference
 from gomachinery_py.task import Options
 from gomachinery_py.wire.model import Signature
 
-__all__ = ["FOLLOWED_BY_SENDS", "FOLLOWED_BY_TASKS", "Target", "check_send", "check_task", "moment", "written"]
+__all__ = [
+    "FOLLOWED_BY_SENDS",
+    "FOLLOWED_BY_TASKS",
+    "NOT_ALWAYS_FOLLOWED",
+    "Target",
+    "check_send",
+    "check_task",
+    "moment",
+    "written",
+]
 
 FOLLOWED_BY_TASKS: Final = frozenset(
     {
@@ -71,6 +80,8 @@ _REFUSED: Final[dict[str, str]] = {
     "backend": "the result store is the app's",
     "ignore_result": "say it where the task is declared",
 }
+
+NOT_ALWAYS_FOLLOWED: Final = frozenset({*_ONLY, *_REFUSED})
 
 
 @dataclass(frozen=True, slots=True)

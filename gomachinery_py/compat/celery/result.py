@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from gomachinery_py.compat.celery.current import the_app
+from gomachinery_py.compat.celery.current import running, the_app
 from gomachinery_py.compat.celery.exceptions import CeleryDifference, TimeoutError, raised_by
 from gomachinery_py.compat.celery.values import restored
 from gomachinery_py.errors import ResultTimeout, TaskFailed
@@ -65,13 +65,23 @@ class AsyncResult:
     def task_id(self) -> str:
         return self.id
 
-    def get(self, timeout: float | None = None, propagate: bool = True, interval: float | None = None) -> Any:
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float | None = None,
+        *,
+        disable_sync_subtasks: bool = True,
+    ) -> Any:
         """Wait for the value.
 
         Raises what the task raised (see ``exceptions.raised_by``), or what a task before it in its chain or chord
-        raised, since it never runs then; TimeoutError after ``timeout`` seconds. With ``propagate=False`` the exception
-        is returned.
+        raised, since it never runs then; with ``propagate=False`` that is returned. TimeoutError after ``timeout``
+        seconds. RuntimeError inside a task, as in Celery, since workers that wait for each other may wait for ever,
+        unless ``disable_sync_subtasks=False``.
         """
+        if disable_sync_subtasks:
+            _refuse_inside_a_task()
         try:
             value = ChainResult([*self._before, self._stored]).get(timeout, interval)
         except TaskFailed as failed:
@@ -136,6 +146,19 @@ class AsyncResult:
         raise CeleryDifference("then cannot be followed: results are asked for; use link=, which a worker sends")
 
 
+def _refuse_inside_a_task() -> None:
+    """Celery: ``assert_will_not_block``."""
+    found = running.get()
+    if found is None:
+        return
+    task, request = found
+    if request.called_directly or request.is_eager or task.app.conf.task_always_eager:
+        return
+    raise RuntimeError(
+        "Never call result.get() within a task! Compose the tasks instead, or say disable_sync_subtasks=False"
+    )
+
+
 def _value(value: Any) -> Any:
     """One value; what a Go task returned beside others is a list with them, as JSON would have it."""
     if isinstance(value, tuple):
@@ -167,13 +190,20 @@ class GroupResult:
     def children(self) -> list[AsyncResult]:
         return self.results
 
-    def get(self, timeout: float | None = None, propagate: bool = True, interval: float | None = None) -> list[Any]:
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float | None = None,
+        *,
+        disable_sync_subtasks: bool = True,
+    ) -> list[Any]:
         """Every value, in order; raises as :meth:`AsyncResult.get` for the first that failed."""
         end = None if timeout is None else time.monotonic() + timeout
         values = []
         for result in self.results:
             left = None if end is None else max(0.0, end - time.monotonic())
-            values.append(result.get(left, propagate, interval))
+            values.append(result.get(left, propagate, interval, disable_sync_subtasks=disable_sync_subtasks))
         return values
 
     join = get

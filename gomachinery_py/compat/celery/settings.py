@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -93,14 +93,14 @@ _OLD_NAMES: Final = {
 
 
 class Settings:
-    """Settings by attribute, by key, or many at once; ``changed`` is called after each."""
+    """Settings by attribute, by key, or many at once; ``changed`` is told their names after each."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[Collection[str]], None]) -> None:
         object.__setattr__(self, "_values", dict(_FOLLOWED, beat_schedule={}))
         object.__setattr__(self, "_changed", changed)
 
     _values: dict[str, Any]
-    _changed: Callable[[], None]
+    _changed: Callable[[Collection[str]], None]
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -126,14 +126,20 @@ class Settings:
 
     def update(self, settings: Mapping[str, Any] | None = None, **more: Any) -> None:
         """Set several. Raises ImproperlyConfigured for one that Machinery cannot follow; none is set then."""
-        given = {**(settings or {}), **more}
+        given = {_OLD_NAMES.get(name, name): value for name, value in {**(settings or {}), **more}.items()}
         for name, value in given.items():
             _check(name, value)
         if "task_routes" in given:
             for options in _targets(given["task_routes"]):
                 check_send("task_routes", options)
+        before = dict(self._values)
         self._values.update(given)
-        self._changed()
+        try:
+            self._changed(given)
+        except Exception:
+            self._values.clear()
+            self._values.update(before)
+            raise
 
     def update_from_object(self, found: Any, namespace: str = "") -> None:
         """Set what a module, an object or a dict has: names in lower case, or with ``namespace`` in front.
@@ -186,6 +192,7 @@ def route(routes: Any, name: str, args: Any, kwargs: Any, options: Mapping[str, 
     """Where ``task_routes`` sends a task: options, ``queue`` the usual one. The first that fits decides."""
     if isinstance(routes, Mapping) or callable(routes):
         routes = [routes]
+    found: Any
     for router in routes or ():
         if callable(router):
             found = router(name, args, kwargs, dict(options), task=task)
@@ -194,7 +201,7 @@ def route(routes: Any, name: str, args: Any, kwargs: Any, options: Mapping[str, 
         else:
             found = router[1] if _fits(router[0], name) else None
         if found is not None:
-            chosen = {"queue": found} if isinstance(found, str) else dict(found)
+            chosen: dict[str, Any] = {"queue": found} if isinstance(found, str) else {**found}
             check_send(f"{name} (task_routes)", chosen)
             return chosen
     return {}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from gomachinery_py.compat.celery.binding import EXPIRES, RETRIES, Call, call_of, own_arguments
+from gomachinery_py.compat.celery.binding import EXPIRES, RETRIES, TAKES, Call, call_of, own_arguments
 from gomachinery_py.compat.celery.canvas import Signature, chunks
 from gomachinery_py.compat.celery.current import running
 from gomachinery_py.compat.celery.exceptions import (
@@ -224,7 +224,7 @@ class Task:
             request.args if args is None else args, request.kwargs if kwargs is None else kwargs, named=False
         )
         headers = dict(request.sent.headers or {})
-        headers.pop("gmpy-celery-takes", None)
+        headers.pop(TAKES, None)
         request.sent.headers = headers
 
     def update_state(self, *_: Any, **__: Any) -> NoReturn:

@@ -48,13 +48,16 @@ class Served(Protocol):
 
         ``composed`` when results may come, ``later`` when a worker sends it.
         """
+        ...
 
     def refusal(self, given: int, results: int) -> str | None:
         """Why it cannot be called with so many arguments and results after them; None when it can."""
+        ...
 
     @property
     def returns(self) -> int | None:
         """How many values it returns; None when that is not known."""
+        ...
 
 
 @dataclass(slots=True)
