@@ -230,6 +230,15 @@ def test_target_is_source() -> None:
     assert "its target is 'celery' itself" in found[0].refused
 
 
+def test_everything_goes_there() -> None:
+    """``--to`` is for what follows too."""
+    embed = {"chain": [sub("t", options={"queue": "q"})], "callbacks": [sub("t")], "errbacks": [sub("t")]}
+    translator = Translator(Memory([]), APP, to_queue="new")
+    sent = translator._translated(read(envelope(embed=embed)))
+
+    assert {each.routing_key for each in (sent, *(sent.on_success or ()), *(sent.on_error or ()))} == {"new"}
+
+
 def test_source_fails() -> None:
     """When the source fails what was seen is given back."""
 

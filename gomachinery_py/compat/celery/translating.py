@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gomachinery_py.brokers.kombu import KombuMessage, KombuQueues
 from gomachinery_py.compat.celery.app import Celery
 from gomachinery_py.compat.celery.binding import RETRIES
-from gomachinery_py.compat.celery.canvas import Signature
+from gomachinery_py.compat.celery.canvas import Canvas, Signature
 from gomachinery_py.compat.celery.exceptions import CeleryDifference
 from gomachinery_py.compat.celery.waiting import Waiting, label, read
 from gomachinery_py.compat.celery.weaving import weave
@@ -44,7 +44,7 @@ class Translator:
     Args:
         source: Celery's queues.
         app: knows the signatures of the tasks; one without tasks can translate plain calls only.
-        to_queue: where everything goes; by default where the app sends it.
+        to_queue: where everything goes, also what follows; by default where the app sends it.
         shares_broker: the source is on the very broker of the app's server, so its queue cannot be the target.
     """
 
@@ -98,9 +98,7 @@ class Translator:
         """Machinery's task for a message. Raises what says that there is none."""
         canvas = waiting.canvas
         if self._to_queue is not None:
-            first = canvas if isinstance(canvas, Signature) else canvas.members()[0]
-            assert isinstance(first, Signature)
-            first.options["queue"] = self._to_queue
+            _send_to(canvas, self._to_queue)
         plan = weave(canvas, self._app._known)
         [root] = plan.roots
         if waiting.retries:
@@ -119,3 +117,13 @@ class Translator:
         await producer.send_task(sent, is_new=True)
         await self._source.remove(message)
         return True
+
+
+def _send_to(canvas: Canvas, queue: str) -> None:
+    if isinstance(canvas, Signature):
+        canvas.options["queue"] = queue
+        below = [*canvas.options.get("link", ()), *canvas.options.get("link_error", ())]
+    else:
+        below = list(canvas.members())
+    for each in below:
+        _send_to(each, queue)
