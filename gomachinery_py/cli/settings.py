@@ -197,6 +197,8 @@ def load_app(path: str) -> Server:
     """
     server = load_object(path)
     if not isinstance(server, Server):
+        if isinstance(getattr(server, "server", None), Server):
+            raise click.ClickException(f"{path} is an app that has a server: write {path}.server")
         module_name, _, attribute = path.partition(":")
         found = "has no attribute" if server is None else "has something else under the name"
         servers = [name for name, value in vars(sys.modules[module_name]).items() if isinstance(value, Server)]
