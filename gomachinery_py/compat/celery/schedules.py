@@ -61,6 +61,9 @@ class schedule:  # noqa: N801
             raise CeleryDifference("schedule(relative=True) cannot be followed; write a crontab")
         self.run_every = run_every if isinstance(run_every, timedelta) else timedelta(seconds=run_every)
 
+    def __repr__(self) -> str:
+        return f"<schedule: every {self.run_every.total_seconds():g} s>"
+
 
 def spec_of(when: Any, timezone: str) -> str:
     """The spec of what a ``beat_schedule`` says. Raises CeleryDifference, TypeError or ScheduleError."""
