@@ -417,3 +417,17 @@ def test_bytes_on_the_wire(server: Server, rabbit_server: RabbitServer, vhost: s
     assert properties == pika.BasicProperties(
         content_type="application/json", headers={"a": "b"}, delivery_mode=2, priority=7
     )
+
+
+def test_acknowledged_at_the_very_end(rabbit_server: RabbitServer, vhost: str) -> None:
+    """What is acknowledged in the same moment as the consumer ends stays acknowledged."""
+    with Server(rabbit_server.url(vhost), result_backend="null") as server:
+        for _ in range(3):
+            server.send_task(Signature("noop"))
+        taken: list[Delivery] = []
+        while len(taken) < 3:
+            taken += run(server.broker.fetch("machinery_tasks", "me", 3, 5.0))
+        ended = ("retire", {"queue": "machinery_tasks", "worker": "me"})
+        run(server.broker.port.execute_many([*(("basic_ack", {"held": each.token}) for each in taken), ended]))
+
+    assert rabbit_server.counts("machinery_tasks", vhost) == (0, 0)

@@ -20,6 +20,7 @@ from typing import Any
 
 import gomachinery_py
 from gomachinery_py import Server, errors
+from gomachinery_py.compat.celery import exceptions as celery_errors
 from gomachinery_py.demo.app import server as other_side
 from gomachinery_py.observing import Observer, Workflow
 from gomachinery_py.testing import reconfigured
@@ -145,7 +146,7 @@ class Page:
 
     def _evaluate(self, expression: ast.expr, comment: str, where: str) -> None:
         promised = PROMISED_ERROR.match(comment)
-        if promised and isinstance(getattr(errors, promised[1], getattr(builtins, promised[1], None)), type):
+        if promised and _is_error(promised[1]):
             self.compared += 1
             raised = self._raised(ast.Expression(expression), where)
             assert raised is not None, f"{where}: did not raise {promised[1]}"
@@ -176,6 +177,10 @@ class Page:
 
             return self._runner.run(awaited())
         return eval(code, self.names)
+
+
+def _is_error(name: str) -> bool:
+    return any(isinstance(getattr(home, name, None), type) for home in (errors, builtins, celery_errors))
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from gomachinery_py.cli.arguments import parse_argument
 
 # Programs of others. What they are given is theirs to judge; that it is shell at all is seen.
 OTHERS = {
-    "aws", "cd", "curl", "docker", "export", "gcloud", "go", "mkdir", "mongosh", "openssl", "pytest", "rabbitmqctl",
-    "rabbitmq-plugins", "redis-cli", "redis-server", "sudo", "systemctl",
+    "aws", "cd", "celery", "curl", "docker", "export", "gcloud", "go", "kill", "mkdir", "mongosh", "openssl", "pytest",
+    "rabbitmqctl", "rabbitmq-plugins", "redis-cli", "redis-server", "sed", "sudo", "systemctl", "true",
 }  # fmt: skip
 KEYWORDS = {"for", "do", "done", "in", "while", "if", "then", "fi"}
 
@@ -112,8 +112,10 @@ def check_pip(arguments: list[str]) -> None:
 
 
 def check_python(arguments: list[str], directory: Path) -> None:
-    """The module or file is there."""
-    if arguments[0] == "-m":
+    """The module or file is there, the code can be read."""
+    if arguments[0] == "-c":
+        compile(arguments[1], "<command>", "exec")
+    elif arguments[0] == "-m":
         assert importlib.util.find_spec(arguments[1]) is not None, f"there is no module {arguments[1]}"
     else:
         assert (directory / arguments[0]).exists() or (ROOT / arguments[0]).exists(), f"there is no {arguments[0]}"

@@ -52,6 +52,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with an app."""
     directory = tmp_path_factory.mktemp("app")
     (directory / "app.py").write_text(APP)
+    celery = "from gomachinery_py.compat.celery import Celery\napp = Celery(broker='redis://localhost:1')\n"
+    (directory / "moved.py").write_text(celery)
     (directory / "broken.py").write_text("import nothing_of_this_name\n")
     (directory / "ends.py").write_text("raise SystemExit(7)\n")
     return directory
@@ -189,6 +191,7 @@ def test_log_lines_are_text_or_json(app: Path, embedded_url: str) -> None:
         ("ends:server", "importing ends failed: SystemExit: 7"),
         ("app:missing", "module app has no attribute 'missing'; it has the server 'server'"),
         ("app:other", "module app has something else under the name 'other'; it has the server 'server'"),
+        ("moved:app", "moved:app is an app that has a server: write moved:app.server"),
         ("app", "'app' names no server: write MODULE:SERVER, for instance app:server"),
         ("app:eager", "the eager broker runs tasks inside the process that sends them"),
     ],

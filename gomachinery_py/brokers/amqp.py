@@ -46,6 +46,7 @@ from gomachinery_py.amqp_commands import (
     ensure,
     publish,
 )
+from gomachinery_py.brokers.amqp_kombu import AMQPKombu
 from gomachinery_py.brokers.amqp_moves import AMQPMoves, attempts_of
 from gomachinery_py.brokers.base import Delivery, QueueInfo
 from gomachinery_py.brokers.moves import Arrival
@@ -347,6 +348,9 @@ class AMQPBroker(AMQPMoves):
 
     async def purge_dead(self, queue: str) -> int:
         return await self.purge(_dead(queue))
+
+    def kombu(self) -> AMQPKombu:
+        return AMQPKombu(self.port)
 
     async def check(self) -> None:
         await self.port.execute(declare_exchange(self.settings))

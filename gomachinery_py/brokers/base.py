@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from gomachinery_py.brokers.kombu import KombuQueues
 from gomachinery_py.brokers.moves import PENDING, Arrival, Departure, Mover
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
@@ -290,6 +291,12 @@ class Broker(ABC):
     async def purge_dead(self, queue: str) -> int:
         """Drop a queue's dead letters; how many it were."""
         raise NotImplementedError(f"{type(self).__name__} keeps no dead letters")
+
+    def kombu(self) -> KombuQueues:
+        """The queues that Celery has on the same server."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no queues of Celery: only those on Redis and RabbitMQ can be translated"
+        )
 
     async def check(self) -> None:
         """Reach the service once; raises ServiceUnavailable naming what to do."""

@@ -23,6 +23,7 @@ from typing import Self
 
 from gomachinery_py import redis_scripts as lua
 from gomachinery_py.brokers.base import Delivery
+from gomachinery_py.brokers.redis_kombu import RedisKombu
 from gomachinery_py.brokers.redis_moves import RedisMoves
 from gomachinery_py.brokers.redis_queues import RedisQueues, sha1_of
 from gomachinery_py.config import Config
@@ -310,6 +311,9 @@ class RedisBroker(RedisQueues, RedisMoves):
             for (body, _), state in zip(candidates, states, strict=True)
             if isinstance(state, bytes) and not any(mark in state for mark in waiting)
         ]
+
+    def kombu(self) -> RedisKombu:
+        return RedisKombu(self.port)
 
     async def check(self) -> None:
         await self.port.execute(("PING",))

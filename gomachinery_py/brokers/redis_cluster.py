@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import NoReturn
 
 from gomachinery_py import redis_scripts as lua
 from gomachinery_py.brokers.base import Delivery
@@ -38,6 +39,9 @@ class RedisClusterBroker(RedisBroker):
 
     def can_fuse(self, port: Port) -> bool:  # noqa: ARG002
         return False
+
+    def kombu(self) -> NoReturn:
+        raise NotImplementedError("Celery has no queues on a Redis cluster")
 
     async def publish_all(self, signatures: Sequence[Signature]) -> None:
         await self.port.execute_many(

@@ -20,6 +20,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "beat": "beat:beat",
     "capture": "capture:capture",
+    "celery": "celery:celery",
     "contract": "contract:contract",
     "delayed": "queues:delayed",
     "dev": "dev:dev",

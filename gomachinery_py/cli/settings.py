@@ -22,7 +22,7 @@ from gomachinery_py.secret import SecretURL
 from gomachinery_py.server import Server
 from gomachinery_py.urls import only_carries
 
-__all__ = ["Settings", "connection_options", "load_app", "log_options", "reach"]
+__all__ = ["Settings", "connection_options", "load_app", "load_object", "log_options", "reach"]
 
 # An unreachable service is reported within two seconds, the start of Python included.
 _REACH_SECONDS = 1.2
@@ -195,6 +195,23 @@ def load_app(path: str) -> Server:
 
     Raises click.ClickException.
     """
+    server = load_object(path)
+    if not isinstance(server, Server):
+        if isinstance(getattr(server, "server", None), Server):
+            raise click.ClickException(f"{path} is an app that has a server: write {path}.server")
+        module_name, _, attribute = path.partition(":")
+        found = "has no attribute" if server is None else "has something else under the name"
+        servers = [name for name, value in vars(sys.modules[module_name]).items() if isinstance(value, Server)]
+        hint = f"; it has the server {servers[0]!r}" if servers else ""
+        raise click.ClickException(f"module {module_name} {found} {attribute!r}{hint}")
+    return server
+
+
+def load_object(path: str) -> Any:
+    """What ``module:attribute`` names, None when the module has no such attribute.
+
+    Raises click.ClickException.
+    """
     module_name, colon, attribute = path.partition(":")
     if not colon or not module_name or not attribute:
         raise click.ClickException(f"{path!r} names no server: write MODULE:SERVER, for instance app:server")
@@ -211,12 +228,7 @@ def load_app(path: str) -> Server:
         raise click.ClickException(f"importing {module_name} failed: {error}") from error
     except (Exception, SystemExit) as error:
         raise click.ClickException(f"importing {module_name} failed: {type(error).__name__}: {error}") from error
-    server: Any = module
+    found: Any = module
     for part in attribute.split("."):
-        server = getattr(server, part, None)
-    if not isinstance(server, Server):
-        found = "has no attribute" if server is None else "has something else under the name"
-        servers = [name for name, value in vars(module).items() if isinstance(value, Server)]
-        hint = f"; it has the server {servers[0]!r}" if servers else ""
-        raise click.ClickException(f"module {module_name} {found} {attribute!r}{hint}")
-    return server
+        found = getattr(found, part, None)
+    return found

@@ -172,6 +172,8 @@ class Consumer:
             reply(None)
             return
         self._when_closed = reply
+        # What was acknowledged in this very turn has not been sent yet.
+        self.flush()
         self._lane.channel.close()
 
     # -- consuming --

@@ -1,0 +1,1 @@
+"""Faces of other task queues on Machinery's wire."""

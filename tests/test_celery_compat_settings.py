@@ -1,0 +1,309 @@
+"""Celery's options, settings and schedules: followed, or refused with the reason; none is ignored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gomachinery_py import Server
+from gomachinery_py.compat.celery import Celery, Task, current
+from gomachinery_py.compat.celery import options as celery_options
+from gomachinery_py.compat.celery.exceptions import CeleryDifference, ImproperlyConfigured
+from gomachinery_py.compat.celery.schedules import crontab, schedule, spec_of
+from gomachinery_py.compat.celery.settings import broker_url
+from gomachinery_py.compat.celery.weaving import weave
+from gomachinery_py.errors import MachineryError
+
+URL = "redis://localhost:1"
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
+    monkeypatch.setattr(current, "_apps", [])
+    monkeypatch.setattr(current, "_shared", [])
+    with Celery("tasks", broker=URL, backend=URL) as app:
+        yield app
+
+
+def sent(app: Celery, *args: Any, **options: Any) -> Any:
+    """A task as it would be sent."""
+    task = app.tasks.get("t") or app.task(name="t")(lambda *args: args)
+    return weave(task.signature(args, **options), app._known).roots[0]
+
+
+# -- sends --
+
+
+def test_followed_options(app: Celery) -> None:
+    """Each has its counterpart on the wire."""
+    eta = datetime(2031, 1, 1, tzinfo=UTC)
+    found = sent(app, 1, task_id="id", eta=eta, queue="q", headers={"tenant": "blue"}, expires=eta)
+
+    assert (found.uuid, found.eta, found.routing_key) == ("id", eta, "q")
+    assert found.headers == {"tenant": "blue", "gmpy-celery-expires": "2031-01-01T00:00:00+00:00"}
+
+
+def test_times(app: Celery) -> None:
+    """A time without a zone is UTC, a countdown wins over an eta, and counts from now."""
+    before = datetime.now(UTC)
+
+    assert sent(app, eta=datetime(2031, 1, 1)).eta == datetime(2031, 1, 1, tzinfo=UTC)
+    assert before < sent(app, countdown=60, eta=datetime(2031, 1, 1)).eta < before + timedelta(hours=1)
+    assert sent(app, expires=3600).headers["gmpy-celery-expires"] > before.isoformat()
+
+
+@pytest.mark.parametrize("option", sorted(celery_options._REFUSED.keys() - celery_options.FOLLOWED_BY_TASKS))
+def test_refused_options(app: Celery, option: str) -> None:
+    """An option that Machinery has nothing for is refused by name, for a send and where a task is declared."""
+    with pytest.raises(CeleryDifference, match=f"task t: {option} cannot be followed: "):
+        sent(app, **{option: 1})
+    with pytest.raises(CeleryDifference, match=f"{option} cannot be followed: "):
+        app.task(name="other", **{option: 1})(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"serializer": "pickle"}, "serializer='pickle' cannot be followed"),
+        ({"retry": True}, "retry=True cannot be followed"),
+        ({"ignore_result": True}, "where the task is declared"),
+        ({"colour": 1}, "colour is no option here; there are countdown"),
+        ({"headers": {"gmpy-signature": "x"}}, "package's own"),
+    ],
+)
+def test_refused_values(app: Celery, options: dict[str, Any], why: str) -> None:
+    """So are values that would mean something else, and names that nobody knows."""
+    with pytest.raises((CeleryDifference, ValueError), match=why):
+        sent(app, **options)
+
+
+@pytest.mark.parametrize("options", [{"serializer": "json"}, {"retry": False}, {"time_limit": None}])
+def test_said_anyway(app: Celery, options: dict[str, Any]) -> None:
+    """What happens anyway may be said."""
+    assert sent(app, **options).name == "t"
+
+
+# -- declarations --
+
+
+def test_declared_options(app: Celery) -> None:
+    """A task's own queue is where it is sent, unless the send says otherwise."""
+    app.task(name="t", queue="own", acks_late=True, max_retries=None, throws=(KeyError,))(lambda: None)
+
+    assert (sent(app).routing_key, sent(app, queue="other").routing_key) == ("own", "other")
+
+
+def test_refused_declarations(app: Celery) -> None:
+    """A base class cannot bring in what a decorator may not, and a coroutine is for the server itself."""
+
+    class Limited(Task):
+        time_limit = 5
+
+    async def later() -> None: ...
+
+    with pytest.raises(CeleryDifference, match="time_limit cannot be followed"):
+        app.task(base=Limited)(lambda: None)
+    with pytest.raises(CeleryDifference, match="acks_late=False cannot be followed"):
+        app.task(acks_late=False)(lambda: None)
+    with pytest.raises(CeleryDifference, match="plain functions"):
+        app.task(later)
+
+
+def test_names(app: Celery) -> None:
+    """A task is called as Celery calls it, the main module by the app's name; declared twice it is the first."""
+
+    def work() -> None: ...
+
+    first = app.task(work)
+    work.__module__ = "__main__"
+
+    assert (first.name, app.task(work).name) == ("test_celery_compat_settings.work", "tasks.work")
+    assert app.task(name="tasks.work")(lambda: None) is app.tasks["tasks.work"]
+
+
+# -- settings --
+
+
+def test_settings(app: Celery) -> None:
+    """By attribute, key, update, object, old names, and before or after the server is there."""
+    app.conf.task_default_queue = "q"
+    app.conf["result_expires"] = timedelta(minutes=10)
+    app.conf.update(accept_content=["json"], task_track_started=True)
+
+    assert (app.server.config.default_queue, app.server.config.results_expire_in) == ("q", 600)
+    app.config_from_object(SimpleNamespace(CELERY_TASK_DEFAULT_QUEUE="r", OTHER=1), namespace="CELERY")
+    assert app.server.config.default_queue == "r"
+    app.config_from_object({"CELERY_DEFAULT_QUEUE": "s"})
+    assert (app.server.config.default_queue, app.conf.get("nothing", 5), "timezone" in app.conf) == ("s", 5, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"task_time_limit": 5}, "task_time_limit cannot be followed: a task runs on a thread"),
+        ({"worker_concurrency": 5}, "gomachinery worker -c"),
+        ({"task_serializer": "pickle"}, "task_serializer = 'pickle' cannot be followed"),
+        ({"task_acks_late": False}, "always acknowledges after"),
+        ({"enable_utc": False}, "times are UTC"),
+        ({"task_tracks_started": True}, "task_tracks_started has no counterpart"),
+        ({"task_routes": {"a": {"queue": "q", "exchange": "e"}}}, "exchange cannot be followed"),
+    ],
+)
+def test_refused_settings(app: Celery, settings: dict[str, Any], why: str) -> None:
+    """A setting that cannot be followed is refused by name, and nothing is set."""
+    with pytest.raises((ImproperlyConfigured, CeleryDifference), match=re.escape(why)):
+        app.conf.update({"task_default_queue": "q", **settings})
+
+    assert app.conf.task_default_queue is None
+
+
+ROUTES = [
+    {"a.*": "glob", "exact": {"queue": "named"}},
+    (re.compile("r[0-9]"), {"queue": "pattern"}),
+    lambda name, args, kwargs, options, task=None: {"queue": "called"} if args == (7,) else None,  # noqa: ARG005
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "queue"),
+    [
+        ("a.b", (), "glob"),
+        ("exact", (), "named"),
+        ("r7", (), "pattern"),
+        ("z", (7,), "called"),
+        ("z", (), "machinery_tasks"),
+    ],
+)
+def test_routes(app: Celery, name: str, args: tuple[Any, ...], queue: str) -> None:
+    """Names, globs, patterns and functions; the first that fits decides."""
+    app.conf.task_routes = ROUTES
+    app.task(name=name)(lambda *args: args)
+
+    assert weave(app.signature(name, args), app._known).roots[0].routing_key == queue
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("redis://:password@h:1/2", "redis://:password@h:1/2"),
+        ("pyamqp://guest@localhost//", "amqp://guest@localhost/"),
+        ("amqp://localhost", "amqp://guest:guest@localhost/"),
+        ("amqp://u:p@h:5672/vhost", "amqp://u:p@h:5672/vhost"),
+    ],
+)
+def test_urls(url: str, found: str) -> None:
+    """Celery's URLs as Machinery reads them."""
+    assert found == broker_url(url)
+
+
+@pytest.mark.parametrize(
+    ("broker", "backend", "why"),
+    [
+        ("redis://a;redis://b", URL, "one URL"), ("kafka://h", URL, "no broker for kafka"), ("sqs://", URL, "https://sqs"),
+        (URL, "rpc://", "no result store for rpc"), (URL, "db+sqlite:///x", "no result store for db"),
+        (None, None, "no broker"),
+    ],
+)  # fmt: skip
+def test_refused_urls(broker: str | None, backend: str | None, why: str) -> None:
+    """A service that Machinery has not is named when the server is made."""
+    with pytest.raises(ImproperlyConfigured, match=why):
+        _ = Celery(broker=broker, backend=backend, set_as_current=False).server
+
+
+def test_late_settings(app: Celery) -> None:
+    """What was read when the server was made cannot change without a word; what describes it can."""
+    _ = app.server
+    with pytest.raises(ImproperlyConfigured, match="beat_schedule: the app has its server already"):
+        app.conf.beat_schedule = {"x": {"task": "t", "schedule": 1.0}}
+
+    assert app.conf.beat_schedule == {}
+    app.conf.broker_url = "redis://localhost:2"
+    assert app.server.config.broker == "redis://localhost:2"
+
+
+def test_adopted_server() -> None:
+    """An app may have a server of your own; that one is configured where it was made."""
+    app = Celery("t", set_as_current=False)
+    app.task(name="t")(lambda: 5)
+    app.adopt(Server("eager", result_backend="eager"))
+
+    assert app.tasks["t"].delay().get(timeout=5) == 5
+    with pytest.raises(ImproperlyConfigured, match="given to it"):
+        app.conf.result_expires = 5
+    with pytest.raises(ImproperlyConfigured, match="has its server already"):
+        app.adopt(Server("eager", result_backend="eager"))
+
+
+def test_annotations(app: Celery) -> None:
+    """``task_annotations`` change tasks, and are checked as declarations are."""
+    app.task(name="t")(lambda: None)
+    app.conf.task_annotations = {"*": {"max_retries": 7}, "t": {"queue": "q"}}
+
+    assert (sent(app).routing_key, app.tasks["t"].max_retries) == ("q", 7)
+    other = Celery(broker=URL, set_as_current=False, task_annotations={"t": {"rate_limit": "1/s"}})
+    other.task(name="t")(lambda: None)
+    with pytest.raises(CeleryDifference, match="rate_limit cannot be followed"):
+        _ = other.server
+
+
+# -- schedules --
+
+
+@pytest.mark.parametrize(
+    ("when", "spec"),
+    [
+        (30.0, "@every 30s"),
+        (timedelta(minutes=5), "@every 300s"),
+        (schedule(run_every=60), "@every 60s"),
+        (crontab(), "CRON_TZ=UTC * * * * *"),
+        (crontab(minute=30, hour="7,19", day_of_week="mon-fri"), "CRON_TZ=UTC 30 7,19 * * mon-fri"),
+        (crontab(minute="*/15", day_of_month={1, 15}), "CRON_TZ=UTC */15 * 1,15 * *"),
+    ],
+    ids=repr,
+)
+def test_schedules(when: Any, spec: str) -> None:
+    """Celery's schedules as Machinery's specs; times are UTC."""
+    assert spec == spec_of(when, "UTC")
+
+
+@pytest.mark.parametrize(
+    "when", [0.5, timedelta(0), 1.5, "daily", crontab(day_of_month=1, day_of_week=1), crontab(minute=61)], ids=repr
+)
+def test_refused_schedules(when: Any) -> None:
+    """Those that would run at other times are refused."""
+    with pytest.raises((MachineryError, TypeError)):
+        spec_of(when, "UTC")
+
+
+def test_beat_schedule(app: Celery) -> None:
+    """Entries and ``add_periodic_task`` become Machinery's periodic tasks."""
+    task = app.task(name="t")(lambda *args: args)
+    app.conf.timezone = "Europe/Berlin"
+    app.conf.beat_schedule = {
+        "nightly": {"task": "t", "schedule": crontab(hour=3), "args": (1,), "options": {"queue": "q"}}
+    }
+
+    @app.on_after_configure.connect
+    def set_up(sender: Celery, **_: Any) -> None:
+        sender.add_periodic_task(10.0, task.s(2), name="often")
+
+    found = [(each.name, each.spec) for each in app.server.periodic_tasks]
+
+    assert found == [("often", "@every 10s"), ("nightly", "CRON_TZ=Europe/Berlin * 3 * * *")]
+
+
+def test_refused_entries(app: Celery) -> None:
+    """What would be the same at each tick, and what nobody knows, is refused."""
+    app.task(name="t")(lambda *args: args)
+    _ = app.server
+    with pytest.raises(ImproperlyConfigured, match="countdown would be the same"):
+        app.add_periodic_task(10.0, app.signature("t").set(countdown=5))
+    app._server = None
+    app.conf.beat_schedule = {"x": {"task": "t", "schedule": 1.0, "relative": True}}
+    with pytest.raises(ImproperlyConfigured, match="relative cannot be followed"):
+        _ = app.server
