@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.backends.base import GroupSnapshot, Origin
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import Clock, sleep
@@ -120,9 +120,9 @@ class Chords:
             reply = await self.broker.port.execute(
                 self.broker.transact(delivery, commands, absent=absent, equals=equals)
             )
-            if reply in (lua.CHANGED, lua.FOREIGN):
+            if reply in (tx.CHANGED, tx.FOREIGN):
                 await self.writes.commit(delivery, signature, _NO_ORIGIN, (), late, settle=True, checked=True)
-            if reply != lua.LOCKED:
+            if reply != tx.LOCKED:
                 return
             if self.clock.monotonic() > deadline:
                 absent = []

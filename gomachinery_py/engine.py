@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.backends.base import Backend, Origin, Step
 from gomachinery_py.brokers.base import Broker, Delivery
 from gomachinery_py.chords import Chords, has_chord
@@ -180,7 +180,7 @@ class Engine:
                     reply = await port.execute(self.broker.end(delivery, uuid, seconds, document))
             except (WireError, ServiceError):
                 pass
-        if reply == lua.DONE:
+        if reply == tx.DONE:
             self.observers.ended(signature, delivery.queue, "SUCCESS")
         else:
             await self._finish(delivery, signature, Origin(state=STARTED, text=text), outcome)
@@ -225,8 +225,8 @@ class Engine:
             equals = [] if origin.raw is None else [(uuid, origin.raw)]
             command = self.broker.transact(delivery, commands, remove=False, absent=absent, equals=equals)
             reply = await self.broker.port.execute(command)
-            if reply not in (lua.LOCKED, lua.CHANGED):
-                return bool(reply == lua.DONE)
+            if reply not in (tx.LOCKED, tx.CHANGED):
+                return bool(reply == tx.DONE)
             origin = await self.backend.origin(uuid)
 
     async def _finish(self, delivery: Delivery, signature: Signature, origin: Origin, outcome: Outcome) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.backends.base import Backend, Origin, Step
 from gomachinery_py.brokers.base import Broker, Delivery
 from gomachinery_py.errors import ServiceUnavailable, SignatureError, WireError, WrongKeyType
@@ -126,6 +126,6 @@ class Writes:
 
 def _was_done(reply: object) -> bool:
     """Whether a transaction took place; False when this worker no longer holds the message."""
-    if reply == lua.FOREIGN:
+    if reply == tx.FOREIGN:
         raise WrongKeyType("a key or queue that it would write to holds something that is not Machinery's")
-    return bool(reply == lua.DONE)
+    return bool(reply == tx.DONE)

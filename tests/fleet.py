@@ -16,7 +16,7 @@ from typing import Any
 
 from miniredis import MiniRedis, RedisFault, plain
 
-from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.backends.redis import RedisBackend
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis import RedisBroker
@@ -65,7 +65,7 @@ class SimPort(Port):
         """Run one command on the server now."""
         joined = command[0] == "TRANSACT"
         try:
-            reply = plain(self.redis.execute(*(lua.joined([command]) if joined else command)))
+            reply = plain(self.redis.execute(*(tx.joined([command]) if joined else command)))
         except RedisFault as error:
             return WrongKeyType(str(error)) if "WRONGTYPE" in str(error) else ServiceError(str(error))
         return reply[0] if joined else reply

@@ -9,7 +9,7 @@ from typing import Any
 import fakeredis
 from redis.exceptions import ResponseError
 
-from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.effects import Clock, Command, Invoke, Port, Request, Sleep, Slot, run
@@ -54,10 +54,10 @@ class FakeRedisPort(Port):
     def _run(self, command: Command) -> Any:
         is_transaction = command[0] == "TRANSACT"
         try:
-            reply = self.redis.execute_command(*(lua.joined([command]) if is_transaction else command))
+            reply = self.redis.execute_command(*(tx.joined([command]) if is_transaction else command))
         except ResponseError as error:
             return WrongKeyType(str(error)) if "WRONGTYPE" in str(error) else ServiceError(str(error))
-        if not is_transaction or reply[0] == lua.DONE or isinstance(reply[0], bytes):
+        if not is_transaction or reply[0] == tx.DONE or isinstance(reply[0], bytes):
             self.on_done(command)
         if is_transaction:
             return reply[0]

@@ -22,7 +22,7 @@ from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.effects import Request, run
 from gomachinery_py.golang.time import Time
 from gomachinery_py.producer import Producer
-from gomachinery_py.redis_scripts import unmarked
+from gomachinery_py.redis_transactions import unmarked
 from gomachinery_py.runs import Outcome, RunnableTask
 from gomachinery_py.wire import decode_signature, decode_task_state, names
 from gomachinery_py.wire.model import Arg, Signature, TaskResult

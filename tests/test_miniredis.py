@@ -12,6 +12,7 @@ from miniredis import MiniRedis, RedisFault, plain
 from redis.exceptions import ResponseError
 
 from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 
 KEYS = st.sampled_from(["a", "b", "c"])
 WORDS = st.sampled_from(["x", "y", "z", "1"])
@@ -62,15 +63,15 @@ COMMANDS = st.one_of(
     command("EVAL", lua.RECOVER, 6, "workers", "a", "b", "c", "dead", "reasons", "me", 0, 1, "why", 500, "x", "sha"),
     command("EVAL", lua.READ, 2, "a", "b"),
     st.builds(
-        lambda held, remove, commands, absent, value: lua.joined(
+        lambda held, remove, commands, absent, value: tx.joined(
             [
-                lua.transaction(
+                tx.transaction(
                     commands,
-                    hold=lua.Hold("a", held.encode(), remove),
+                    hold=tx.Hold("a", held.encode(), remove),
                     absent=absent,
                     equals=[] if value is None else [("c", value.encode())],
                 ),
-                lua.transaction([("SET", "s", "1")]),
+                tx.transaction([("SET", "s", "1")]),
             ]
         ),
         WORDS,

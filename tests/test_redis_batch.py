@@ -5,6 +5,7 @@ from __future__ import annotations
 from redis.exceptions import NoScriptError, ResponseError
 
 from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.effects import Port, Request
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.ports.redis_batch import Batch, atomic_answer, packed_atomic
@@ -13,15 +14,15 @@ PORT = Port()
 
 
 def _store(uuid: str) -> Request:
-    return Request(PORT, (lua.transaction([("SET", uuid, b"{}", "EX", 60)]),))
+    return Request(PORT, (tx.transaction([("SET", uuid, b"{}", "EX", 60)]),))
 
 
 def test_joined_requests_get_their_own_replies() -> None:
     """Transactions and reads go as one command each, a single command as itself."""
     batch = Batch([_store("a"), Request(PORT, (("GET", "x"),)), _store("b"), Request(PORT, (("GET", "y"),))])
     assert len(batch.commands) == 2
-    batch.replies = [[lua.DONE, lua.NOT_HELD], [b"x", None]]
-    assert batch.results() == [[lua.DONE], [b"x"], [lua.NOT_HELD], [None]]
+    batch.replies = [[tx.DONE, tx.NOT_HELD], [b"x", None]]
+    assert batch.results() == [[tx.DONE], [b"x"], [tx.NOT_HELD], [None]]
 
 
 def test_a_script_that_is_never_answered_is_no_error_of_the_task() -> None:
@@ -29,9 +30,9 @@ def test_a_script_that_is_never_answered_is_no_error_of_the_task() -> None:
     batch = Batch([_store("a"), Request(PORT, (("GET", "x"),)), Request(PORT, (("GET", "y"),))])
     batch.replies = [NoScriptError("No matching script"), NoScriptError("No matching script")]
     assert [at for at, _ in batch.unknown_scripts()] == [0, 1]
-    batch.replies[0] = [lua.DONE]
+    batch.replies[0] = [tx.DONE]
     batch.broken = ServiceUnavailable("gone")
-    assert batch.results() == [[lua.DONE], batch.broken, batch.broken]
+    assert batch.results() == [[tx.DONE], batch.broken, batch.broken]
 
 
 def test_a_transaction_by_itself() -> None:

@@ -11,7 +11,7 @@ from simulation import Safeguards, simulate
 
 from gomachinery_py.backends.base import Origin
 from gomachinery_py.brokers.base import Delivery
-from gomachinery_py.redis_scripts import DONE
+from gomachinery_py.redis_transactions import DONE
 from gomachinery_py.wire import names
 from gomachinery_py.wire.model import RECEIVED, STARTED
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from miniredis import MiniRedis
 
-from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.backends.redis import RedisBackend
 from gomachinery_py.effects import Port, SystemClock, run
 from gomachinery_py.golang.time import Time
@@ -97,8 +97,8 @@ def _begun(document: bytes, uuid: str, name: str) -> bytes | None:
     redis, written = MiniRedis(lambda: 0), []
     redis.execute("SET", uuid, document)
     redis.on_write = lambda words: written.append(words[2])
-    (reply,) = redis.execute(*lua.joined([lua.beginning(uuid, 60, head, None)]))
-    if reply == lua.UNPLAIN:
+    (reply,) = redis.execute(*tx.joined([tx.beginning(uuid, 60, head, None)]))
+    if reply == tx.UNPLAIN:
         assert [] == written
         return None
     received, started = written

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gomachinery_py import wire
-from gomachinery_py.redis_scripts import unmarked
+from gomachinery_py.redis_transactions import unmarked
 from harness import hostile
 from harness.hostile import CUSTOM_QUEUE, DEAD, DONE, FAILED, QUEUE, RAN, WAITS, Message
 from harness.python_worker import PythonWorker

@@ -13,7 +13,7 @@ import math
 import uuid
 from typing import Any
 
-from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.backends.base import GroupSnapshot, Kept
 from gomachinery_py.backends.keyvalue import KeyValueBackend, document_of, read_kept
 from gomachinery_py.effects import Clock, Command, Port, sleep
@@ -70,11 +70,11 @@ class RedisBackend(KeyValueBackend):
         commands = [*self.trigger_commands(snapshot), ("SET", mark_key, mark, "EX", self.results_expire_in)]
         deadline = self.clock.monotonic() + _ORPHAN_SECONDS
         while True:
-            reply = await self.port.execute(lua.transaction(commands, absent=absent, equals=equals))
-            if reply == lua.CHANGED:
+            reply = await self.port.execute(tx.transaction(commands, absent=absent, equals=equals))
+            if reply == tx.CHANGED:
                 return bool(await self.port.execute(("GET", mark_key)) == mark.encode())
-            if reply != lua.LOCKED:
-                return bool(reply == lua.DONE)
+            if reply != tx.LOCKED:
+                return bool(reply == tx.DONE)
             if self.clock.monotonic() > deadline:
                 absent = []
             await sleep(_LOOK_AGAIN_SECONDS)

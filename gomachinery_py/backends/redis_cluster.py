@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 
 from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.backends.base import GroupSnapshot
 from gomachinery_py.backends.redis import RedisBackend
 from gomachinery_py.effects import sleep
@@ -48,7 +49,7 @@ class RedisClusterBackend(RedisBackend):
         mark_key = "" if "}" in group else names.chord_mark_key(group)
         if mark_key:
             commands.append(("SET", mark_key, token, "EX", self.results_expire_in))
-        reply = await self.port.execute(lua.transaction(commands, equals=[(group, snapshot.raw)]))
-        if reply == lua.CHANGED and mark_key:
+        reply = await self.port.execute(tx.transaction(commands, equals=[(group, snapshot.raw)]))
+        if reply == tx.CHANGED and mark_key:
             return bool(await self.port.execute(("GET", mark_key)) == token.encode())
-        return bool(reply == lua.DONE)
+        return bool(reply == tx.DONE)

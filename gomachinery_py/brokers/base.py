@@ -193,12 +193,12 @@ class Broker(ABC):
     ) -> Command:
         """One command that does all writes if the delivery is still held, and settles it when ``remove``.
 
-        The reply is one of ``redis_scripts``' DONE, NOT_HELD, LOCKED, CHANGED. Only where :meth:`can_fuse`.
+        The reply is one of ``redis_transactions``' DONE, NOT_HELD, LOCKED, CHANGED. Only where :meth:`can_fuse`.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot do several steps as one")
 
     def begin(self, delivery: Delivery, uuid: str, seconds: int, head: bytes) -> Command:
-        """:meth:`transact` of RECEIVED and STARTED over a plain state that nobody has read; see ``redis_scripts``."""
+        """:meth:`transact` of RECEIVED and STARTED over a plain state that nobody read; see ``redis_transactions``."""
         raise NotImplementedError(f"{type(self).__name__} cannot do several steps as one")
 
     def end(self, delivery: Delivery, uuid: str, seconds: int, document: bytes) -> Command:

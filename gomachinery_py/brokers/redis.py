@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from typing import Self
 
 from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis_kombu import RedisKombu
 from gomachinery_py.brokers.redis_moves import RedisMoves
@@ -131,15 +132,15 @@ class RedisBroker(RedisQueues, RedisMoves):
             for entry, count in zip(held, tries or itertools.repeat(0), strict=False)
         ]
 
-    def _hold(self, delivery: Delivery, *, remove: bool) -> lua.Hold | None:
+    def _hold(self, delivery: Delivery, *, remove: bool) -> tx.Hold | None:
         if not self.crash_safe:
             return None
-        return lua.Hold(self._inflight(delivery), delivery.token or delivery.body, remove)
+        return tx.Hold(self._inflight(delivery), delivery.token or delivery.body, remove)
 
     async def holds(self, delivery: Delivery) -> bool:
         if self.sees_states or not self.crash_safe:
             return True
-        return bool(await self.port.execute(self.transact(delivery, (), remove=False)) == lua.DONE)
+        return bool(await self.port.execute(self.transact(delivery, (), remove=False)) == tx.DONE)
 
     def can_fuse(self, port: Port) -> bool:
         return port is self.port
@@ -156,13 +157,13 @@ class RedisBroker(RedisQueues, RedisMoves):
         hold = None if delivery is None else self._hold(delivery, remove=remove)
         if delivery is not None and delivery.attempts and remove:
             commands = [*commands, ("HDEL", names.attempts_key(delivery.queue), delivery.body)]
-        return lua.transaction(commands, hold=hold, absent=absent, equals=equals)
+        return tx.transaction(commands, hold=hold, absent=absent, equals=equals)
 
     def begin(self, delivery: Delivery, uuid: str, seconds: int, head: bytes) -> Command:
-        return lua.beginning(uuid, seconds, head, self._hold(delivery, remove=False))
+        return tx.beginning(uuid, seconds, head, self._hold(delivery, remove=False))
 
     def end(self, delivery: Delivery, uuid: str, seconds: int, document: bytes) -> Command:
-        return lua.ending(uuid, seconds, document, self._hold(delivery, remove=True))
+        return tx.ending(uuid, seconds, document, self._hold(delivery, remove=True))
 
     def _inflight(self, delivery: Delivery) -> str:
         queue, worker, key = self._last_inflight
@@ -175,18 +176,18 @@ class RedisBroker(RedisQueues, RedisMoves):
         if not self.crash_safe:
             return True
         reply = await self.port.execute(self.transact(delivery, ()))
-        return bool(reply == lua.DONE)
+        return bool(reply == tx.DONE)
 
     async def requeue(self, delivery: Delivery) -> None:
         # Not by :meth:`transact`, which forgets the attempts.
         back: list[Command] = [("RPUSH", delivery.queue, delivery.body)]
-        await self.port.execute(lua.transaction(back, hold=self._hold(delivery, remove=True)))
+        await self.port.execute(tx.transaction(back, hold=self._hold(delivery, remove=True)))
 
     async def hand_back(self, deliveries: Sequence[Delivery]) -> None:
         # The last one first: each goes to the head, so the first ends up there.
         for delivery in reversed(deliveries):
             back: list[Command] = [("LPUSH", delivery.queue, delivery.body)]
-            await self.port.execute(lua.transaction(back, hold=self._hold(delivery, remove=True)))
+            await self.port.execute(tx.transaction(back, hold=self._hold(delivery, remove=True)))
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         await self.port.execute(self.transact(delivery, _burial(delivery.queue, delivery.body, reason)))
@@ -217,7 +218,7 @@ class RedisBroker(RedisQueues, RedisMoves):
         unknown = list((Counter(entries) - Counter(delivery.token for delivery in known)).elements())
         if not unknown:
             return []
-        bodies = [lua.unmarked(entry) for entry in unknown]
+        bodies = [tx.unmarked(entry) for entry in unknown]
         tries = await self.port.execute(("HMGET", names.attempts_key(queue), *bodies))
         missed = []
         for entry, body, count in zip(unknown, bodies, tries, strict=True):
@@ -277,7 +278,7 @@ class RedisBroker(RedisQueues, RedisMoves):
                 continue
             inflight = names.inflight_key(queue, worker)
             entries = await self.port.execute(("LRANGE", inflight, -_PAGE, -1))
-            bodies = [lua.unmarked(entry) for entry in entries]
+            bodies = [tx.unmarked(entry) for entry in entries]
             keys = (
                 workers,
                 queue,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.brokers.kombu import KombuMessage, KombuQueues
 from gomachinery_py.effects import Command, Port
 from gomachinery_py.errors import WrongKeyType
@@ -47,8 +47,8 @@ class RedisKombu(KombuQueues):
         return [KombuMessage(name, body) for body in reversed(bodies)]
 
     async def remove(self, message: KombuMessage, commands: Sequence[Command] = ()) -> bool:
-        hold = lua.Hold(message.queue, message.body, True)
-        return bool(await self._port.execute(lua.transaction(commands, hold=hold)) == lua.DONE)
+        hold = tx.Hold(message.queue, message.body, True)
+        return bool(await self._port.execute(tx.transaction(commands, hold=hold)) == tx.DONE)
 
     async def held(self) -> int:
         kind = await self._port.execute(("TYPE", _UNACKED))

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.brokers.base import Broker, QueueInfo
 from gomachinery_py.effects import Command
 from gomachinery_py.errors import WireError, WrongKeyType
@@ -62,9 +63,9 @@ class RedisQueues(Broker):
             keys.append(key)
             words += [name, *rest]
         reply = await self.port.execute(lua.script(lua.CANCEL, keys, body, *words))
-        if reply == lua.FOREIGN:
+        if reply == tx.FOREIGN:
             raise WrongKeyType("the key of the task's state holds something that is not Machinery's; nothing was done")
-        return bool(reply == lua.DONE)
+        return bool(reply == tx.DONE)
 
     async def queues(self, wanted: Sequence[str]) -> list[QueueInfo]:
         wanted = wanted or await self._find_queues()

@@ -16,7 +16,7 @@ from gomachinery_py.doctor.redis_stream import Listener, digest
 from gomachinery_py.effects import Command, Port, sleep
 from gomachinery_py.errors import MachineryError, ServiceError, ServiceUnavailable, WireError
 from gomachinery_py.golang.time import unix_ns
-from gomachinery_py.redis_scripts import unmarked
+from gomachinery_py.redis_transactions import unmarked
 from gomachinery_py.wire import decode_signature, names
 from gomachinery_py.wire.model import PENDING, Signature, TaskState
 

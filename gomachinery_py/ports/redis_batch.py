@@ -21,6 +21,7 @@ from redis.exceptions import (
 )
 
 from gomachinery_py import redis_scripts as lua
+from gomachinery_py import redis_transactions as tx
 from gomachinery_py.effects import Command, Request
 from gomachinery_py.errors import ServiceError, ServiceUnavailable, WrongKeyType
 
@@ -73,7 +74,7 @@ class Batch:
                 if name == "TRANSACT":
                     words = command[2]
                     if type(words) is tuple:
-                        # Those of most tasks: see ``lua.beginning`` and ``lua.ending``.
+                        # Those of most tasks: see ``tx.beginning`` and ``tx.ending``.
                         length = len(words[1]) + len(words[3])
                     else:
                         length = sum([len(word) for word in words if type(word) is bytes])
@@ -97,7 +98,7 @@ class Batch:
         if request.atomic:
             self.commands.append(("MULTI",))
         for command in request.commands:
-            self._append(lua.joined([command]) if command[0] == "TRANSACT" else command)
+            self._append(tx.joined([command]) if command[0] == "TRANSACT" else command)
         if request.atomic:
             self.commands.append(("EXEC",))
         self._places.append((first, len(self.commands) - first, False))
@@ -106,7 +107,7 @@ class Batch:
         joined = {}
         for at, some in enumerate(transactions):
             joined[-2 - at] = len(self.commands)
-            self._append(lua.joined(some))
+            self._append(tx.joined(some))
         if reads:
             joined[-1] = len(self.commands)
             self._append(("GET", reads[0]) if len(reads) == 1 else lua.script(lua.READ, reads))
