@@ -109,11 +109,11 @@ class TaskText:
         self._positional = kinds[: len(parameters.positional)]
         self._rest = kinds[-1] if parameters.varargs is not None else None
         (set_word, key, document, ex_word, self._seconds), *self._declared, last = sample
+        if (set_word, key, ex_word) != ("SET", _UUID, "EX") or last[0] not in ("basic_publish", "RPUSH"):
+            raise ValueError("these are no commands that store a state and push a task")
         #: Whether the task is published on RabbitMQ, after what that relies on; otherwise it is pushed on Redis.
         self.is_published = last[0] == "basic_publish"
         body = last[1]["body"] if self.is_published else last[2]
-        if (set_word, key, ex_word) != ("SET", _UUID, "EX") or not (self.is_published or last[0] == "RPUSH"):
-            raise ValueError("these are no commands that store a state and push a task")
         self._last = last
         self._state_head, self._state_middle, self._state_tail = _cut(document.decode(), _UUID, _TIME)
         self._head, self._middle, self._tail = _cut(body.decode(), _UUID, '"Args":[]')
