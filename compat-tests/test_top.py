@@ -36,9 +36,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            # What says how wide the terminal of whoever runs the tests is says nothing about this one.
-            env={key: word for key, word in os.environ.items() if key not in ("COLUMNS", "LINES")}
-            | {"TERM": "xterm-256color"},
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", "LINES": "50"},
             start_new_session=True,
         )
         os.close(theirs)
