@@ -11,7 +11,7 @@ from harness.redis_server import RedisServer
 from harness.signatures import signature as document
 
 from gomachinery_py.compat.celery import Celery, chain, chord, group
-from gomachinery_py.compat.celery.exceptions import CeleryDifference, TaskError
+from gomachinery_py.compat.celery.exceptions import CeleryDifference, TaskError, TaskRevokedError
 
 TIMEOUT = 60
 
@@ -215,3 +215,19 @@ def test_refused(fleet: Program, redis_server: RedisServer) -> None:
         with pytest.raises(CeleryDifference, match=why):
             canvas.delay()
     assert redis_server.client.keys("*_*") == []
+
+
+def test_revoked(redis_server: RedisServer) -> None:
+    """A task that was revoked before any worker had it does not run, and its result says so."""
+    program = Program(redis_server.url())
+    with program.app:
+        revoked, other = program.note.delay("revoked"), program.note.delay("other")
+        revoked.revoke()
+        with pytest.raises(CeleryDifference, match="terminate cannot be followed"):
+            other.revoke(terminate=True)
+        with program.app.worker(2, ["py"]):
+            with pytest.raises(TaskRevokedError, match="revoked before it ran"):
+                revoked.get(timeout=TIMEOUT)
+            other.get(timeout=TIMEOUT)
+
+        assert (revoked.state, other.state, program.seen) == ("REVOKED", "SUCCESS", [("other",)])

@@ -32,7 +32,16 @@ from gomachinery_py.incoming import LAST_ETA_NS, MAX_BODY_BYTES, MAX_RETRY_TIMEO
 from gomachinery_py.logs import about
 from gomachinery_py.observing import Observers
 from gomachinery_py.producer import Producer
-from gomachinery_py.runs import Handlers, Outcome, RunnableTask, fibonacci_next, guarded, with_error, with_results
+from gomachinery_py.runs import (
+    REVOKED,
+    Handlers,
+    Outcome,
+    RunnableTask,
+    fibonacci_next,
+    guarded,
+    with_error,
+    with_results,
+)
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import (
     FAILURE,
@@ -53,7 +62,7 @@ log = logging.getLogger(__name__)
 _RECEIVED: tuple[Step, ...] = ((RECEIVED, None, ""),)
 _RECEIVED_AND_STARTED: tuple[Step, ...] = (*_RECEIVED, (STARTED, None, ""))
 _RETRY: tuple[Step, ...] = ((RETRY, None, ""),)
-_REVOKED: tuple[Step, ...] = ((FAILURE, None, "revoked before it ran"),)
+_REVOKED: tuple[Step, ...] = ((FAILURE, None, REVOKED),)
 
 
 class Engine:

@@ -9,15 +9,18 @@ import logging
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from gomachinery_py.incoming import brief_error
 from gomachinery_py.logs import about
 from gomachinery_py.wire.model import Arg, Signature, TaskResult
 
-__all__ = ["Handlers", "Outcome", "RunnableTask", "fibonacci_next", "guarded", "with_error", "with_results"]
+__all__ = ["REVOKED", "Handlers", "Outcome", "RunnableTask", "fibonacci_next", "guarded", "with_error", "with_results"]
 
 log = logging.getLogger(__name__)
+
+REVOKED: Final = "revoked before it ran"
+"""The text of a FAILURE that no run has led to."""
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from gomachinery_py.compat.celery.exceptions import (
     CeleryDifference,
     ImproperlyConfigured,
     Retry,
+    SoftTimeLimitExceeded,
     TaskError,
     TaskRevokedError,
     failure_text,
@@ -214,6 +215,27 @@ def test_shared_tasks(app: Celery) -> None:
         assert current_app.main == "later"
     app.set_current()
     assert doubled.app is app
+
+
+def test_soft_time_limit(app: Celery) -> None:
+    """Python code that runs for longer gets Celery's exception raised inside, and may come to an end of its own."""
+
+    @app.task(name="spins", soft_time_limit=0.05)
+    def spins() -> None:
+        while True:
+            pass
+
+    @app.task(name="ends", soft_time_limit=0.05)
+    def ends() -> str:
+        try:
+            while True:
+                pass
+        except SoftTimeLimitExceeded:
+            return "in time"
+
+    with pytest.raises(SoftTimeLimitExceeded, match=r"soft time limit of 0\.05 s exceeded"):
+        spins.delay().get(timeout=5)
+    assert ends.delay().get(timeout=5) == "in time"
 
 
 def test_no_app(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,7 +156,8 @@ class Celery:
 
     def _register(self, server: Server, task: Task) -> None:
         annotate(task, self.conf.task_annotations)
-        server.task(task.name)(task.perform)
+        limit = getattr(task, "soft_time_limit", None)
+        server.task(task.name, soft_time_limit=limit)(task.perform)
 
     def close(self) -> None:
         """Close connections."""

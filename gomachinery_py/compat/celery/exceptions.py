@@ -10,7 +10,8 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from gomachinery_py.errors import MachineryError, SignatureError, TaskFailed
+from gomachinery_py.errors import MachineryError, SignatureError, SoftTimeLimitExceeded, TaskFailed
+from gomachinery_py.runs import REVOKED
 
 __all__ = [
     "CeleryDifference",
@@ -19,6 +20,7 @@ __all__ = [
     "ImproperlyConfigured",
     "MaxRetriesExceededError",
     "Retry",
+    "SoftTimeLimitExceeded",
     "TaskError",
     "TaskRevokedError",
     "TimeoutError",
@@ -48,7 +50,7 @@ class ChordError(CeleryError):
 
 
 class TaskRevokedError(CeleryError):
-    """The task expired before it could run."""
+    """The task expired, or was revoked, before it could run."""
 
 
 class TimeoutError(CeleryError, builtins.TimeoutError):
@@ -94,6 +96,9 @@ def raised_by(text: str, *, task_uuid: str = "", task_name: str = "") -> Excepti
     """
     name, _, message = text.partition(": ")
     kind = _loaded(name)
+    if text == REVOKED:
+        # What the worker itself has stored, not a task of this layer.
+        kind, message = TaskRevokedError, text
     if kind is not None:
         try:
             error = kind(message) if message else kind()

@@ -32,6 +32,7 @@ FOLLOWED_BY_TASKS: Final = frozenset(
         *("max_retries", "default_retry_delay", "autoretry_for", "dont_autoretry_for", "retry_kwargs"),
         *("retry_backoff", "retry_backoff_max", "retry_jitter"),
         *("queue", "priority", "expires", "acks_late", "reject_on_worker_lost", "track_started"),
+        "soft_time_limit",
     }
 )
 FOLLOWED_BY_SENDS: Final = frozenset(
@@ -51,8 +52,9 @@ _ONLY: Final[dict[str, tuple[tuple[Any, ...], str]]] = {
 }
 
 _REFUSED: Final[dict[str, str]] = {
-    "time_limit": "a task runs on a thread, which nobody can end; give its calls (HTTP, database) time limits",
-    "soft_time_limit": "a task runs on a thread, which nobody can interrupt; give its calls time limits",
+    "time_limit": "a task runs on a thread, which nobody can end; declare it with soft_time_limit=, and give its calls "
+    "(HTTP, database) time limits",
+    "soft_time_limit": "say it where the task is declared",
     "rate_limit": "workers do not slow down; give the task a queue of its own and a worker with few threads",
     "compression": "messages are Machinery's JSON, which is never compressed",
     "retry_policy": "a send that fails raises at once; try again where you catch the error",

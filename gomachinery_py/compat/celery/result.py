@@ -12,12 +12,13 @@ from gomachinery_py.compat.celery.values import restored
 from gomachinery_py.errors import ResultTimeout, TaskFailed
 from gomachinery_py.results import AsyncResult as Stored
 from gomachinery_py.results import ChainResult
+from gomachinery_py.runs import REVOKED
 from gomachinery_py.wire.model import FAILURE, SUCCESS, TaskState
 
 __all__ = ["AsyncResult", "EagerResult", "GroupResult", "states"]
 
 _READY = frozenset({SUCCESS, FAILURE, "REVOKED"})
-_REVOKED = "gomachinery_py.compat.celery.exceptions.TaskRevokedError"
+_REVOKED = (REVOKED, "gomachinery_py.compat.celery.exceptions.TaskRevokedError")
 
 
 class states:  # noqa: N801
@@ -46,6 +47,7 @@ class AsyncResult:
     ) -> None:
         self.id = id
         self.parent = parent
+        self._app = app
         self._stored: Stored[Any] = stored or (app or the_app()).server.result(id)
         self._before = before
 
@@ -137,9 +139,17 @@ class AsyncResult:
         """Delete what is stored."""
         self._stored.forget()
 
-    def revoke(self, *_: Any, **__: Any) -> NoReturn:
-        """Refused: there is no way to tell workers."""
-        raise CeleryDifference("revoke cannot be followed: nobody tells Machinery's workers; send with expires=")
+    def revoke(self, *, terminate: bool = False, signal: str | None = None) -> None:
+        """Have Python workers begin it no more (see ``Server.revoke``); Go workers know nothing of it.
+
+        CeleryDifference for ``terminate`` and ``signal``, and where neither broker nor result store is a Redis.
+        """
+        if terminate or signal:
+            raise CeleryDifference("terminate cannot be followed: what runs goes on; declare it with soft_time_limit=")
+        try:
+            (self._app or the_app()).server.revoke(self.id)
+        except NotImplementedError as error:
+            raise CeleryDifference(f"revoke cannot be followed: {error}; send with expires=") from error
 
     def then(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: results are asked for."""
@@ -231,9 +241,10 @@ class GroupResult:
     def _all(self, test: Callable[[AsyncResult], bool]) -> bool:
         return all(map(test, self.results))
 
-    def revoke(self, *_: Any, **__: Any) -> NoReturn:
-        """Refused, as :meth:`AsyncResult.revoke`."""
-        raise CeleryDifference("revoke cannot be followed: nobody tells Machinery's workers; send with expires=")
+    def revoke(self, *, terminate: bool = False, signal: str | None = None) -> None:
+        """:meth:`AsyncResult.revoke` of each."""
+        for result in self.results:
+            result.revoke(terminate=terminate, signal=signal)
 
     def save(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: there is no store of groups by name."""
