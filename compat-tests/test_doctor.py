@@ -21,6 +21,8 @@ from harness.redis_server import RedisServer
 from harness.signatures import Document, arg, push, signature
 
 from gomachinery_py import Arg, Group, Server, Signature
+from gomachinery_py.brokers.moves import DELAYED, PENDING
+from gomachinery_py.effects import run
 from gomachinery_py.golang.time import Time, format_unix_ns
 
 QUEUE = "machinery_tasks"
@@ -140,6 +142,23 @@ def test_a_worker_died_and_nobody_recovers(
     worker.kill()
     redis_server.client.zincrby(f"{{{QUEUE}}}:gmpy:workers", -100, name)
     assert found(server) == {("problem", "held", QUEUE)}
+
+
+@pytest.mark.parametrize("kind", [PENDING, DELAYED])
+def test_a_move_was_interrupted(redis_server: RedisServer, server: Server, kind: str) -> None:
+    """It took a page, and gave no sign of life since."""
+    client, body = redis_server.client, json.dumps(signature("noop", UUID="task_moved")).encode()
+    key = QUEUE if kind == PENDING else "delayed_tasks"
+    if kind == PENDING:
+        client.rpush(key, body)
+    else:
+        client.zadd(key, {body: 2e18})
+    broker = server.broker
+    assert run(broker.take_over(QUEUE, kind, "mover", b"", b"to a test"))
+    assert len(run(broker.hold(QUEUE, kind, "mover", b"to a test", 10, [body]))) == 1
+    assert found(server) == set()
+    client.hincrby(f"{{{key}}}:gmpy:movers", "mover seen", -100)
+    assert found(server) == {("problem", "interrupted-move", key)}
 
 
 def test_clocks(redis_server: RedisServer, server: Server) -> None:

@@ -22,7 +22,7 @@ from gomachinery_py.errors import ConfigError, ServiceUnavailable
 from gomachinery_py.registry import open_management
 
 READS = {
-    *("TIME", "INFO", "SCAN", "TYPE", "LLEN", "LRANGE", "LINDEX", "HSCAN", "GET", "PTTL"),
+    *("TIME", "INFO", "SCAN", "TYPE", "LLEN", "LRANGE", "LINDEX", "HSCAN", "HGETALL", "GET", "PTTL"),
     *("ZRANGEBYSCORE", "ZCARD", "ZCOUNT", "ZRANGE", "PING", "ECHO"),
 }
 

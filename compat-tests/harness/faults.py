@@ -44,6 +44,8 @@ LEASE = 2
 CONCURRENCY = 10
 _PAGE = 5_000
 _BACKLOG = 2_000
+# What a worker of this concurrency holds at most; the tasks of one that died come first.
+_TAKEN_AT_ONCE = 4 * CONCURRENCY
 
 Worker = GoWorker | PythonWorker
 
@@ -116,7 +118,7 @@ class Site:
         return started
 
     def crash(self, worker: Worker) -> None:
-        """kill -9, once it has done something: who is killed at its start again and again takes the same tasks along.
+        """kill -9, once it has done more than it takes at a time: who dies before that takes the same tasks along again.
 
         A task whose worker died four times while it ran is a dead letter, as if it had killed them.
         """
@@ -126,7 +128,8 @@ class Site:
 
     def _has_worked(self, worker: Worker) -> bool:
         tag = self._tags[worker]
-        return any(line.startswith(tag) for line in self.log.client.lrange(RECORDS, -300, -1))
+        lines = self.log.client.lrange(RECORDS, -6 * _TAKEN_AT_ONCE, -1)
+        return sum(line.startswith(tag) for line in lines) > 2 * _TAKEN_AT_ONCE
 
     def server(self, *, direct: bool = False) -> Server:
         """A producer of ours, closed with the site; ``direct`` past whatever is between workers and the Redis."""

@@ -43,7 +43,8 @@ def judge_redis(fleet: Fleet, broker: RedisBroker, look: RedisLook) -> list[Find
         findings += judge_messages(fleet, queue.name, queue.sample, is_reserved, queues)
         findings += _dead(fleet, queue)
         findings += _held(fleet, queue)
-    return findings + _delayed(look.delayed)
+        findings += _interrupted(queue.name, queue.leaving)
+    return findings + _delayed(look.delayed) + _interrupted(look.delayed.key, look.delayed.leaving)
 
 
 # -- queues --
@@ -148,6 +149,14 @@ def _held(fleet: Fleet, queue: QueueLook) -> list[Finding]:
             f"start any Python worker of the queue, it gives them back: {fleet.command('worker APP -q', queue.name)}",
         )
     ]
+
+
+def _interrupted(key: str, leaving: dict[float, int]) -> list[Finding]:
+    if not leaving:
+        return []
+    what = f"{counted(sum(leaving.values()), 'task')} held by a move that ended {time_text(min(leaving))} ago"
+    do = "run the same gomachinery move once more, it goes on where it was; or with --put-back"
+    return [Finding(PROBLEM, "interrupted-move", key, f"{what}: no worker sees them", do)]
 
 
 # -- delayed tasks and chords --

@@ -39,6 +39,8 @@ _BYTES_AT_ONCE: Final = 32 << 20
 # No sender takes so many seconds between a task's first state and its push.
 _LONG_AGO: Final = 30.0
 _UNKNOWN: Final = -1.0
+# A move under way gives a sign of life with each page.
+_LONGEST_PAGE_SECONDS: Final = 60.0
 
 _Marks: TypeAlias = dict[bytes, tuple[str, list[bytes]]]
 """By what was said to the server right after reading: which queue it was, and digests of what it held."""
@@ -66,6 +68,8 @@ class QueueLook:
     #: What each worker's list holds, and what it still held afterwards.
     held: dict[str, int] = field(default_factory=dict)
     held_after: dict[str, int] = field(default_factory=dict)
+    #: What interrupted moves hold, by the seconds since their last sign of life.
+    leaving: dict[float, int] = field(default_factory=dict)
     dead: int = 0
     dead_uuids: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -86,6 +90,7 @@ class DelayedLook:
     never: int = 0
     never_first: bytes | None = None
     sample: list[bytes] = field(default_factory=list)
+    leaving: dict[float, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -255,6 +260,7 @@ async def _queue(
         if len(look.sample) < length:
             limits.append(f"of the {length} tasks in {name!r} {len(look.sample)} were read")
     await _read_workers(fleet, look, now)
+    look.leaving = await _leaving(fleet, name, now)
     await _read_dead(fleet, look)
     await _read_states(fleet, look, now)
     return look
@@ -297,6 +303,22 @@ async def _held(fleet: Fleet, look: QueueLook) -> dict[str, int]:
         [("LLEN", names.inflight_key(look.name, worker)) for worker in look.workers]
     )
     return {worker: length for worker, length in zip(look.workers, lengths, strict=True) if isinstance(length, int)}
+
+
+async def _leaving(fleet: Fleet, key: str, now: float) -> dict[float, int]:
+    """What ``gomachinery move`` took of this key and left when it was killed; see ``brokers/redis_moves.py``."""
+    port = fleet.broker.port
+    told = await _value(port, ("HGETALL", names.movers_key(key))) or []
+    found: dict[float, int] = {}
+    for name, value in zip(told[::2], told[1::2], strict=True):
+        mover, seen, _ = name.decode("utf-8", "replace").rpartition(" seen")
+        silent = now - float(value) if seen else 0.0
+        if silent > _LONGEST_PAGE_SECONDS:
+            leaving = names.leaving_key(key, mover)
+            counts = await port.attempt_many([("LLEN", leaving), ("ZCARD", leaving)])
+            held = sum(count for count in counts if isinstance(count, int))
+            found |= {silent: held} if held else {}
+    return found
 
 
 async def _read_dead(fleet: Fleet, look: QueueLook) -> None:
@@ -354,6 +376,7 @@ def _decoded(body: bytes | None) -> Signature | None:
 async def _delayed(fleet: Fleet, key: str, now: float) -> DelayedLook:
     port = fleet.broker.port
     look = DelayedLook(key)
+    look.leaving = await _leaving(fleet, key, now)
     look.kind = (await port.execute(("TYPE", key))).decode()
     if look.kind != "zset":
         return look
