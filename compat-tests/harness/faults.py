@@ -118,7 +118,7 @@ class Site:
         return started
 
     def crash(self, worker: Worker) -> None:
-        """kill -9, once it has done more than it takes at a time: who dies before that takes the same tasks along again.
+        """kill -9, once it has done more than it holds: who dies before that takes the same tasks along again.
 
         A task whose worker died four times while it ran is a dead letter, as if it had killed them.
         """
