@@ -26,6 +26,7 @@ _PAGE = 100
 # Delayed tasks are due within these seconds: on their way, or not long after.
 _DELAYS = (60.0, 120.0)
 _WAIT = 180.0
+_TRIES = 5
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +50,8 @@ def main(options: argparse.Namespace) -> bool:
             stack.callback(server.stop)
             return server
 
-        def trip(source: Any, target: Any, sent: set[str], sabotage: str = "") -> Verdict:
-            found = Trip(source, target, directory(), options.seed, sabotage, ("--page", str(_PAGE)))
+        def trip(source: Any, target: Any, sent: set[str], sabotage: str = "", seed: int = options.seed) -> Verdict:
+            found = Trip(source, target, directory(), seed, sabotage, ("--page", str(_PAGE)))
             return found.run(sent, options.kills, outside=True, wait=_WAIT)
 
         def redis(fill: bool = False) -> tuple[RedisEnd, set[str]]:
@@ -62,6 +63,15 @@ def main(options: argparse.Namespace) -> bool:
         def note(name: str, verdict: Verdict) -> Verdict:
             columns[name] = verdict
             print(f"{name}: {verdict.rows()}", flush=True)
+            return verdict
+
+        def sabotaged(name: str, sabotage: str, shows: Callable[[Verdict], int]) -> Verdict:
+            """Whether a kill meets the moment that the safeguard is for is a matter of chance: some more tries."""
+            for attempt in range(_TRIES):
+                source, sent = redis(fill=True)
+                verdict = note(name, trip(source, redis()[0], sent, sabotage, options.seed + attempt))
+                if shows(verdict):
+                    break
             return verdict
 
         print(f"seed {options.seed}, pages of {_PAGE}", flush=True)
@@ -79,10 +89,8 @@ def main(options: argparse.Namespace) -> bool:
         for name, value in sqs_variables(sqs).items():
             environment.setenv(name, value)
         to_sqs = note("Redis to SQS", trip(source, SQSEnd(sqs), sent))
-        source, sent = redis(fill=True)
-        unheld = note("no page kept", trip(source, redis()[0], sent, "no_hold"))
-        source, sent = redis(fill=True)
-        unknown = note("no record of arrivals", trip(source, redis()[0], sent, "no_record"))
+        unheld = sabotaged("no page kept", "no_hold", lambda verdict: verdict.lost)
+        unknown = sabotaged("no record of arrivals", "no_record", lambda verdict: verdict.doubled)
     print(_table(columns))
     return (
         exact.doubled == 0
