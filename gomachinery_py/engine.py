@@ -228,8 +228,11 @@ class Engine:
 
         A request that was given up and sent again, and arrives after all, must not write over that.
         """
-        commands = self.backend.next_commands(uuid, origin, _RECEIVED_AND_STARTED)
         while True:
+            # Over the end of a first run, whose message was there twice, nothing is written: it could come once more,
+            # late, and find the very same bytes again as the end of the second.
+            steps = () if origin.state == SUCCESS else _RECEIVED_AND_STARTED
+            commands = self.backend.next_commands(uuid, origin, steps)
             absent = [uuid] if origin.raw is None else []
             equals = [] if origin.raw is None else [(uuid, origin.raw)]
             command = self.broker.transact(delivery, commands, remove=False, absent=absent, equals=equals)

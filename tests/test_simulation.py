@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,8 +76,14 @@ def _plain_retire(worker: SimWorker) -> None:
 
 
 def _no_redo(worker: SimWorker) -> None:
-    """After a crash a finished chord member is taken for one that has not begun."""
+    """After a crash a finished chord member is taken for one that has not come to its end."""
+    begin = worker.engine._begin_member
+
+    async def begin_anew(delivery: Delivery, uuid: str, origin: Origin) -> bool:
+        return await begin(delivery, uuid, replace(origin, state=STARTED))
+
     worker.engine._is_half_done = lambda *_arguments: False  # type: ignore[method-assign]
+    worker.engine._begin_member = begin_anew  # type: ignore[method-assign]
 
 
 def _plain_begin(worker: SimWorker) -> None:
@@ -105,6 +112,12 @@ SABOTAGE = {
     "plain begin": _plain_begin,
     "plain chord": _plain_chord,
 }
+
+
+@pytest.mark.parametrize("seed", [1488, 2359, 3494, 5167, 5417, 7911])
+def test_a_member_that_was_sent_twice(seed: int) -> None:
+    """Seeds in which a late request once wrote STARTED over the end of a member whose message was there twice."""
+    assert simulate(seed).violations == []
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGE.values(), ids=SABOTAGE)
