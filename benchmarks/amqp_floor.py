@@ -10,17 +10,23 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import statistics
 import struct
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 
 from pika import frame, spec
 
-from benchmarks.amqp_throughput import DIRECTORY, QUEUE, RabbitServer, RedisServer, go_rate, gobuild
+from benchmarks.amqp_throughput import (
+    QUEUE,
+    Figures,
+    RabbitServer,
+    RedisServer,
+    go_rate,
+    gobuild,
+    print_figures,
+    servers,
+)
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 TASKS = int(os.environ.get("TASKS", "2000"))
@@ -158,9 +164,9 @@ class Sends:
             self._client.confirms({1: some})
 
 
-def measure(rabbit: RabbitServer, redis: RedisServer) -> dict[str, tuple[list[float], list[float]]]:
-    """Each row's name, the floor's figures and Go's."""
-    figures: dict[str, tuple[list[float], list[float]]] = {}
+def measure(rabbit: RabbitServer, redis: RedisServer) -> Figures:
+    """Each kind of send, ``ROUNDS`` times, at its leanest and by Go in turn."""
+    figures: Figures = {}
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(contextlib.closing(Client(rabbit.port)))
         where = redis.url().rsplit(":", 1)[1].split("/")[0]
@@ -187,16 +193,9 @@ def measure(rabbit: RabbitServer, redis: RedisServer) -> dict[str, tuple[list[fl
 def main() -> None:
     """Print the table."""
     gobuild.binary("sendbench")
-    with tempfile.TemporaryDirectory(prefix="gmpy-", dir=DIRECTORY) as directory, contextlib.ExitStack() as stack:
-        redis = RedisServer(Path(directory))
-        stack.callback(redis.stop)
-        rabbit = RabbitServer(Path(directory))
-        stack.callback(rabbit.stop)
+    with servers() as (rabbit, redis):
         figures = measure(rabbit, redis)
-    print(f"\n{'RabbitMQ, tasks/s, without a client':<50}{'Go v2':>10}{'floor':>10}{'floor/Go':>10}")
-    for name, (floor, theirs) in figures.items():
-        lean, go = statistics.median(floor), statistics.median(theirs)
-        print(f"{name:<50}{go:>10,.4g}{lean:>10,.4g}{lean / go:>10.2f}")
+    print_figures("RabbitMQ, tasks/s, without a client", "floor", figures)
 
 
 if __name__ == "__main__":

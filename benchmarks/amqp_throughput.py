@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,9 +31,29 @@ TASKS = int(os.environ.get("TASKS", "4000"))
 DIRECTORY = os.environ.get("DIRECTORY") or None
 QUEUE = "machinery_tasks"
 
-__all__ = ["main"]
+__all__ = ["QUEUE", "Figures", "RabbitServer", "RedisServer", "go_rate", "main", "print_figures", "servers"]
 
 Figures = dict[str, tuple[list[float], list[float]]]
+"""Each row's name, our figures and Go's."""
+
+
+@contextlib.contextmanager
+def servers() -> Iterator[tuple[RabbitServer, RedisServer]]:
+    """Both servers, with their data in ``DIRECTORY``."""
+    with tempfile.TemporaryDirectory(prefix="gmpy-", dir=DIRECTORY) as directory, contextlib.ExitStack() as stack:
+        redis = RedisServer(Path(directory))
+        stack.callback(redis.stop)
+        rabbit = RabbitServer(Path(directory))
+        stack.callback(rabbit.stop)
+        yield rabbit, redis
+
+
+def print_figures(title: str, column: str, figures: Figures) -> None:
+    """Medians and their ratio."""
+    print(f"\n{title:<50}{'Go v2':>10}{column:>10}{column + '/Go':>10}")
+    for name, (ours, theirs) in figures.items():
+        mine, go = statistics.median(ours), statistics.median(theirs)
+        print(f"{name:<50}{go:>10,.4g}{mine:>10,.4g}{mine / go:>10.2f}")
 
 
 def python_side(verb: str, urls: tuple[str, str], count: int) -> subprocess.Popen[str]:
@@ -95,7 +115,7 @@ def drained_rate(
 
 
 def measure(rabbit: RabbitServer, redis: RedisServer) -> Figures:
-    """Each row's name, and our figures and Go's."""
+    """All of it, ``ROUNDS`` times, ours and Go's in turn."""
     figures: Figures = {}
 
     def note(name: str, ours: float, theirs: float) -> None:
@@ -127,16 +147,9 @@ def main() -> None:
     """Print the table."""
     for name in ("worker", "sendbench"):
         gobuild.binary(name)
-    with tempfile.TemporaryDirectory(prefix="gmpy-", dir=DIRECTORY) as directory, contextlib.ExitStack() as stack:
-        redis = RedisServer(Path(directory))
-        stack.callback(redis.stop)
-        rabbit = RabbitServer(Path(directory))
-        stack.callback(rabbit.stop)
+    with servers() as (rabbit, redis):
         figures = measure(rabbit, redis)
-    print(f"\n{'RabbitMQ, tasks/s, one process each':<50}{'Go v2':>10}{'ours':>10}{'ours/Go':>9}")
-    for name, (ours, theirs) in figures.items():
-        mine, go = statistics.median(ours), statistics.median(theirs)
-        print(f"{name:<50}{go:>10,.4g}{mine:>10,.4g}{mine / go:>9.2f}")
+    print_figures("RabbitMQ, tasks/s, one process each", "ours", figures)
 
 
 if __name__ == "__main__":
