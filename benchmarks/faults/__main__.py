@@ -29,7 +29,11 @@ def main() -> int:
     commands = parser.add_subparsers(dest="name", required=True)
     for name, text in NAMES.items():
         module = importlib.import_module(f"benchmarks.faults.{name}")
-        module.arguments(commands.add_parser(name, help=text, description=module.__doc__))
+        command = commands.add_parser(name, help=text, description=module.__doc__)
+        command.add_argument(
+            "--sabotaged", action="store_true", help="ours alone, without its safeguard: must end with status 1"
+        )
+        module.arguments(command)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     module = importlib.import_module(f"benchmarks.faults.{options.name}")

@@ -86,12 +86,17 @@ class Trial:
                 raise worker.failed(f"has not dealt with {len(unfinished)} tasks, such as {unfinished[:3]}")
             time.sleep(0.1)
 
+    def missing(self) -> Counter[bytes]:
+        """Messages that should be among the dead letters and are not."""
+        expected = Counter(message.body for message in self.messages if message.fate == DEAD)
+        return expected - Counter(self.client.lrange(DEAD_KEY, 0, -1))
+
     def check(self) -> None:
         """Every good task done, every bad one where it belongs, byte for byte, and no key of others touched."""
         assert {self.state(uuid)["State"] for uuid in self.good} == {"SUCCESS"}
         dead = Counter(self.client.lrange(DEAD_KEY, 0, -1))
         expected = Counter(message.body for message in self.messages if message.fate == DEAD)
-        assert expected - dead == Counter()
+        assert self.missing() == Counter()
         for message in self.messages:
             state = self.state(message.uuid)
             if message.fate in (DONE, RAN):
