@@ -96,7 +96,8 @@ class Trial:
         assert {self.state(uuid)["State"] for uuid in self.good} == {"SUCCESS"}
         dead = Counter(self.client.lrange(DEAD_KEY, 0, -1))
         expected = Counter(message.body for message in self.messages if message.fate == DEAD)
-        assert self.missing() == Counter()
+        missing = self.missing()
+        assert missing == Counter(), f"{missing.total()} are not among the dead letters, such as {[*missing][:3]}"
         for message in self.messages:
             state = self.state(message.uuid)
             if message.fate in (DONE, RAN):
