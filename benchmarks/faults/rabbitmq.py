@@ -26,6 +26,7 @@ __all__ = ["alarm", "arguments", "closed", "main", "restarts", "store_away"]
 QUIET = 25.0
 # RabbitMQ is given ten seconds; a little more is the way there and back.
 BLOCKED_SECONDS = 11.0
+# Longer than any alarm here.
 UNLIMITED = 3600.0
 _VHOST = "/"
 # A send that takes so long is one that waits.
@@ -78,9 +79,9 @@ def alarm(
     believes_all: bool = False,
     patience: float = ANSWER_SECONDS,
 ) -> Verdict:
-    """The node has too little memory, and takes nothing from those who publish for ``seconds`` after the first of them.
+    """The node has too little memory and takes nothing from those who publish, for ``seconds`` once a send waits.
 
-    Each may wait for ``patience`` seconds.
+    No send waits for longer than ``patience`` seconds.
     """
     with site or RabbitSite() as site, _patient(patience):
         for _ in range(2):
