@@ -6,18 +6,24 @@ has to complain.
 
 from __future__ import annotations
 
+import functools
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
 
+from pika.channel import Channel
 from python_tasks import server
 
 from gomachinery_py.backends.redis import RedisBackend
+from gomachinery_py.brokers import redis
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.chords import Chords
 from gomachinery_py.effects import Flight, Request
 from gomachinery_py.errors import ServiceUnavailable
+from gomachinery_py.ports import amqp_consumer
+from gomachinery_py.ports.amqp_lane import Lane
 from gomachinery_py.ports.redis import RedisPort
 from gomachinery_py.worker.worker import Worker
 
@@ -50,6 +56,35 @@ def no_result_needed() -> None:
         )
 
     RedisPort.begin = begin  # type: ignore[method-assign]
+
+
+def auto_ack() -> None:
+    """A message counts as done as soon as RabbitMQ has sent it."""
+    Channel.basic_consume = functools.partialmethod(Channel.basic_consume, auto_ack=True)
+    # There is nothing to acknowledge any more, and nothing can be given back.
+    Lane.ack = lambda _self, _tags: True  # type: ignore[method-assign]
+    amqp_consumer.Consumer._send = lambda *_: None  # type: ignore[method-assign]
+    amqp_consumer._PATIENCE = math.inf
+
+
+def no_dead_letters() -> None:
+    """What can never run is dropped."""
+
+    async def bury(self: RedisBroker, delivery: Delivery, _reason: str) -> None:
+        await self.settle(delivery)
+
+    RedisBroker.bury = bury  # type: ignore[method-assign]
+
+
+def takes_all() -> None:
+    """A worker takes what waits, however much that is."""
+    original = RedisBroker._take
+
+    async def take(self: RedisBroker, queue: str, worker: str, _limit: int, *moved: bytes) -> list[Delivery]:
+        return await original(self, queue, worker, 100_000, *moved)
+
+    RedisBroker._take = take  # type: ignore[method-assign]
+    redis._FETCH_BYTES = 1 << 40  # type: ignore[misc]
 
 
 def plain_chord() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness.rabbit_site import RabbitSite
 from harness.rabbitmq_server import RabbitServer
 
-from benchmarks.faults.rabbitmq import BLOCKED_SECONDS, alarm, closed, restarts, store_away
+from benchmarks.faults.rabbitmq import BLOCKED_SECONDS, UNLIMITED, alarm, closed, restarts, store_away
 
 
 def test_closed_connections(rabbit_server: RabbitServer, vhost: str) -> None:
@@ -18,6 +18,11 @@ def test_closed_connections(rabbit_server: RabbitServer, vhost: str) -> None:
     verdict = closed("python", 2, site=RabbitSite(rabbit_server, vhost))
     assert verdict.whole, verdict
     assert verdict.acknowledged >= 100
+
+
+def test_closed_connections_lose_tasks_that_nobody_acknowledges(rabbit_server: RabbitServer, vhost: str) -> None:
+    """Where a message counts as done when it has been sent to a worker, the same checker finds losses."""
+    assert closed("auto_ack", 1, site=RabbitSite(rabbit_server, vhost)).lost > 0
 
 
 def test_a_node_that_stops() -> None:
@@ -38,6 +43,19 @@ def test_a_node_that_is_short_of_memory() -> None:
     assert verdict.whole, verdict
     assert verdict.refused > 0
     assert verdict.more["slowest send, seconds"] < BLOCKED_SECONDS
+
+
+def test_a_sender_that_waits_for_ever(rabbit_server: RabbitServer, vhost: str) -> None:
+    """Without a limit a blocked send fails never, and ends when RabbitMQ has memory again."""
+    site = RabbitSite(rabbit_server, vhost)
+    verdict = alarm("python", BLOCKED_SECONDS + 1, site=site, patience=UNLIMITED)
+    assert verdict.refused == 0
+    assert verdict.more["slowest send, seconds"] > BLOCKED_SECONDS
+
+
+def test_a_sender_that_ignores_blocked_sends(rabbit_server: RabbitServer, vhost: str) -> None:
+    """What RabbitMQ did not confirm it may not have: counted as done, some of it is missing in the end."""
+    assert alarm("python", 4, site=RabbitSite(rabbit_server, vhost), believes_all=True, patience=1.0).lost > 0
 
 
 def test_an_absent_result_store(rabbit_server: RabbitServer, vhost: str) -> None:

@@ -6,6 +6,10 @@ see that the checker can find something.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from harness.faults import CONCURRENCY, Verdict
 
@@ -57,3 +61,11 @@ def test_stopped_workers_lose_and_repeat_nothing() -> None:
 def test_stopped_workers_repeat_tasks_when_they_do_not_wait() -> None:
     """A worker that ends at the first signal leaves tasks that have run to be run again, unless it is between two."""
     assert any(drains("no_drain", KILLS, TASKS).repeated for _ in range(5))
+
+
+@pytest.mark.parametrize(("options", "status", "broken"), [([], 0, "ours 0 of 20"), (["--sabotaged"], 1, "seed ")])
+def test_a_heavy_form_says_by_its_status_what_it_found(options: list[str], status: int, broken: str) -> None:
+    """0 when every promise was kept, 1 when one was broken, as it must be without the safeguard."""
+    command = [sys.executable, "-m", "benchmarks.faults", "simulation", "--seeds", "20", *options]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
+    assert (status, True) == (done.returncode, broken in done.stdout), done.stderr

@@ -81,6 +81,16 @@ def test_on_the_delayed_set(redis_server: RedisServer, python_worker: Callable[.
     _report("on the delayed set", trial, worker, began, before)
 
 
+def test_what_is_dropped_is_missed(redis_server: RedisServer, python_worker: Callable[..., PythonWorker]) -> None:
+    """With a worker that keeps nothing the same check finds every message missing that should be a dead letter."""
+    worker = python_worker(app="sabotaged_tasks:server", sabotage="no_dead_letters", arguments=("-q", CUSTOM_QUEUE))
+    trial = Trial(redis_server, [message for message in _messages(7) if message.fate == DEAD], 7)
+    for body in trial.bodies():
+        trial.client.rpush(QUEUE, body)
+    trial.settle(worker)
+    assert trial.missing().total() == len(trial.messages)
+
+
 # -- dead letters --
 
 

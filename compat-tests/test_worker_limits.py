@@ -48,13 +48,19 @@ def test_a_task_that_nobody_knows_becomes_a_dead_letter(
         assert client.llen(QUEUE) == 1
 
 
-def test_large_messages_do_not_pile_up(redis_server: RedisServer, python_worker: Callable[..., Any]) -> None:
-    """Sixteen messages of 16 MiB wait for ten slots: a few at a time are taken, all are done."""
-    client = redis_server.client
+def push_large(client: Any) -> list[str]:
+    """Put sixteen tasks of 16 MiB on the queue."""
     text = "x" * (MAX_BODY_BYTES - 1_000)
     uuids = [f"task_large_{number}" for number in range(LARGE)]
     for uuid in uuids:
         push(client, QUEUE, signature("return_just_error", ("string", text), ("bool", False), UUID=uuid))
+    return uuids
+
+
+def test_large_messages_do_not_pile_up(redis_server: RedisServer, python_worker: Callable[..., Any]) -> None:
+    """Sixteen messages of 16 MiB wait for ten slots: a few at a time are taken, all are done."""
+    client = redis_server.client
+    uuids = push_large(client)
     worker = python_worker(concurrency=10)
 
     def done() -> bool:
@@ -63,3 +69,12 @@ def test_large_messages_do_not_pile_up(redis_server: RedisServer, python_worker:
     wait_until(done, 120, "all large tasks done", interval=0.1)
     assert memory_mib(worker.pid, "VmHWM") < MOST_MIB
     assert client.llen(QUEUE) == 0
+
+
+def test_large_messages_pile_up_when_all_are_taken(
+    redis_server: RedisServer, python_worker: Callable[..., Any]
+) -> None:
+    """The same with a worker that takes whatever waits."""
+    push_large(redis_server.client)
+    worker = python_worker(concurrency=10, app="sabotaged_tasks:server", sabotage="takes_all")
+    wait_until(lambda: memory_mib(worker.pid, "VmHWM") > MOST_MIB, 120, "a worker that has taken too much")

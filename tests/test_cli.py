@@ -65,9 +65,13 @@ class Worker:
     def __init__(self, app: Path, url: str, *options: str) -> None:
         variables = {"PYTHONFAULTHANDLER": "1"}
         self.child = process("worker", "app:server", "--broker", url, *options, cwd=app, env=variables)
-        assert self.child.stderr is not None
         self.lines: list[bytes] = []
-        while not self.lines or b"at once, from" not in self.lines[-1]:
+        self.says(b"at once, from")
+
+    def says(self, text: bytes) -> None:
+        """Return when it has logged this."""
+        assert self.child.stderr is not None
+        while not self.lines or text not in self.lines[-1]:
             line = self.child.stderr.readline()
             assert line, self.lines
             self.lines.append(line)
@@ -75,7 +79,7 @@ class Worker:
     def ended(self) -> tuple[int, bytes]:
         """Its exit code, and all that it logged."""
         try:
-            _, rest = self.child.communicate(timeout=20)
+            _, rest = self.child.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             # Where each of its threads is goes into the failure.
             self.child.send_signal(signal.SIGABRT)
@@ -136,30 +140,38 @@ def test_progress_is_shown_on_a_terminal_only(embedded_url: str) -> None:
     assert finished(*command) == Done(0, "slept\n", "")
 
 
+def send_slow(seconds: float, queue: str, url: str) -> str:
+    """Send a task, and return its UUID when a worker has begun it."""
+    sent = gomachinery("send", "slow", f"float64:{seconds}", "--queue", queue, "--broker", url).out.strip()
+    deadline = time.monotonic() + 60
+    while json.loads(gomachinery("result", sent, "--json", "--broker", url).out)["state"] in ("PENDING", "RECEIVED"):
+        assert time.monotonic() < deadline, "no worker has begun it"
+        time.sleep(0.02)
+    return sent
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_worker_drains_on_the_first_signal(app: Path, embedded_url: str, number: int) -> None:
     """The running task ends well, and the exit code is 0."""
     queue = f"drained_{number}"
     worker = Worker(app, embedded_url, "--default-queue", queue)
-    sent = gomachinery("send", "slow", "float64:0.7", "--queue", queue, "--broker", embedded_url)
-    time.sleep(0.4)
+    sent = send_slow(0.7, queue, embedded_url)
     worker.child.send_signal(number)
     code, log = worker.ended()
     assert (code, b"drained" in log) == (0, True)
-    assert gomachinery("result", sent.out.strip(), "--broker", embedded_url) == Done(0, "slept\n", "")
+    assert gomachinery("result", sent, "--broker", embedded_url) == Done(0, "slept\n", "")
 
 
 def test_worker_quits_on_the_second_signal(app: Path, embedded_url: str) -> None:
     """At once, with exit code 1, whatever runs; the task is not lost."""
     worker = Worker(app, embedded_url, "--default-queue", "quit")
-    gomachinery("send", "slow", "float64:60", "--queue", "quit", "--broker", embedded_url)
-    time.sleep(0.5)
+    # Far longer than its end is waited for.
+    send_slow(600, "quit", embedded_url)
     worker.child.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    started = time.monotonic()
+    worker.says(b"waiting for running tasks to finish")
     worker.child.send_signal(signal.SIGINT)
     code, _ = worker.ended()
-    assert (code, time.monotonic() - started < 3) == (1, True)
+    assert code == 1
     listed = json.loads(gomachinery("queue", "ls", "quit", "--json", "--broker", embedded_url).out)
     assert listed["inflight"] == 1
 
@@ -219,17 +231,14 @@ def silent() -> Iterator[str]:
         yield f"redis://:hunter2@127.0.0.1:{listener.getsockname()[1]}"
 
 
-def check_unreachable(app: Path, url: str, *verb: str) -> None:
-    """One line, soon, with exit code 3; the URL is named without its password."""
-    started = time.monotonic()
+def check_unreachable(app: Path, url: str, *verb: str) -> str:
+    """One line with exit code 3, which is returned; the URL is named without its password."""
     code, out, error = finished(*verb, "--broker", url, cwd=app)
-    took = time.monotonic() - started
     assert (code, out, error.count("\n"), "Traceback" in error) == (3, "", 1, False), error
     assert url.replace(":hunter2", "***") in error
     assert "hunter2" not in error
     assert "Is it running" in error
-    # Two seconds, and room for a machine that does other things too.
-    assert took < 4
+    return error
 
 
 @pytest.mark.parametrize(
@@ -243,8 +252,8 @@ def test_a_broker_that_is_not_there(app: Path, verb: tuple[str, ...]) -> None:
 
 
 def test_a_broker_that_does_not_answer(app: Path, silent: str) -> None:
-    """Something listens, and that is all that it does."""
-    check_unreachable(app, silent, "worker", "app:server")
+    """Something listens, and that is all that it does: it is given up soon, not when every time limit has passed."""
+    assert "no answer for 1.2 s" in check_unreachable(app, silent, "worker", "app:server")
 
 
 def test_help_is_there_for_every_verb() -> None:
@@ -273,7 +282,7 @@ def test_a_reader_that_goes_away_is_no_error(embedded_url: str) -> None:
         assert child.stdout.readline().startswith(b"task_")
         child.stdout.close()
         child.stdout = None
-        _, error = child.communicate(timeout=20)
+        _, error = child.communicate(timeout=60)
     assert error == b""
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import time
 
-from harness.faults import LEASE, Load, Site, Verdict, table
+from harness.faults import LEASE, Load, Site, Verdict
 from harness.process import wait_until
+
+from benchmarks.faults.verdicts import chosen, told
 
 __all__ = ["arguments", "drains", "main"]
 
@@ -38,11 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> bool:
     """Two workers, concurrency 10."""
-    columns = {
-        "Go v2": drains("go", options.signals, options.tasks),
-        "ours": drains("python", options.signals, options.tasks),
-        "without drain": drains("no_drain", options.signals, options.tasks),
-    }
-    print(table(f"SIGTERM, {options.tasks} tasks", columns))
+    kinds = chosen(options, {"Go v2": "go", "ours": "python", "without drain": "no_drain"}, {"ours": "no_drain"})
+    columns = {name: drains(kind, options.signals, options.tasks) for name, kind in kinds.items()}
     ours = columns["ours"]
-    return ours.whole and ours.repeated == 0 and ours.more["exit codes"] == "0"
+    kept = ours.whole and ours.repeated == 0 and ours.more["exit codes"] == "0"
+    return told(f"SIGTERM, {options.tasks} tasks", columns, kept)

@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from functools import partial
 
 from harness import hostile
-from harness.faults import Site, Verdict, memory_mib, table
+from harness.faults import Site, Verdict, memory_mib
 from harness.go_worker import GoWorker
 from harness.hostile import CUSTOM_QUEUE, DEAD, Message
 from harness.process import wait_until
 from harness.python_worker import PythonWorker
 from harness.trial import DEAD_KEY, REGISTERED, Trial
+
+from benchmarks.faults.verdicts import chosen, told
 
 __all__ = ["arguments", "main"]
 
@@ -24,10 +27,10 @@ SEED = 20240601
 GARBAGE = 1_000
 
 
-def ours(count: int) -> Verdict:
+def ours(count: int, kind: str = "python") -> Verdict:
     """So many bad messages and as many good ones through one worker of ours."""
     with Site() as site:
-        worker = site.worker("python", lease=30, arguments=("-q", CUSTOM_QUEUE))
+        worker = site.worker(kind, lease=30, arguments=("-q", CUSTOM_QUEUE))
         assert isinstance(worker, PythonWorker)
         before = memory_mib(worker.pid)
         kinds, dice = list(hostile.kinds()), random.Random(SEED)
@@ -80,9 +83,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> bool:
     """One worker, concurrency 10."""
     try:
-        columns = {"Go v2": theirs(), "ours": ours(options.messages)}
+        runs = chosen(
+            options,
+            {"Go v2": theirs, "ours": partial(ours, options.messages)},
+            {"ours": partial(ours, options.messages, "no_dead_letters")},
+        )
+        columns = {name: run() for name, run in runs.items()}
     except AssertionError as error:
         print(f"a message is not where it belongs: {error}")
         return False
-    print(table("malformed messages among good ones", columns))
-    return columns["ours"].unfinished == 0 and columns["ours"].more["worker"] == "consumes"
+    kept = columns["ours"].unfinished == 0 and columns["ours"].more["worker"] == "consumes"
+    return told("malformed messages among good ones", columns, kept)

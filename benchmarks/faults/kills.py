@@ -10,8 +10,10 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from harness.faults import CONCURRENCY, LEASE, Load, Site, Verdict, table
+from harness.faults import CONCURRENCY, LEASE, Load, Site, Verdict
 from harness.process import wait_until
+
+from benchmarks.faults.verdicts import chosen, together, told
 
 __all__ = ["arguments", "kills", "main"]
 
@@ -43,13 +45,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> bool:
     """Two workers each, concurrency 10: ours, ours beside Go's, Go's, and ours as Go takes tasks."""
     count, tasks = options.kills, options.tasks
-    columns = {
-        "Go v2": kills(["go", "go"], count, tasks),
-        "ours": kills(["python", "python"], count, tasks),
-        "ours + Go v2": kills(["python", "go"], count, tasks, victims="python"),
-        "crash_safe off": kills(["at-most-once"] * 2, count, tasks),
-    }
-    print(table(f"kill -9, {tasks} tasks", columns))
-    return all(
-        columns[name].whole and columns[name].repeated <= count * CONCURRENCY for name in ("ours", "ours + Go v2")
+    fleets = chosen(
+        options,
+        {
+            "Go v2": ["go", "go"],
+            "ours": ["python", "python"],
+            "ours + Go v2": ["python", "go"],
+            "crash_safe off": ["at-most-once", "at-most-once"],
+        },
+        {"ours": ["at-most-once", "at-most-once"], "ours + Go v2": ["at-most-once", "go"]},
     )
+    columns = {name: kills(fleet, count, tasks, victims=fleet[0]) for name, fleet in fleets.items()}
+    ours = [verdict for name, verdict in columns.items() if "ours" in name]
+    kept = [verdict.whole and verdict.repeated <= count * CONCURRENCY for verdict in ours]
+    return told(f"kill -9, {tasks} tasks", columns, together(options, kept))

@@ -20,6 +20,8 @@ from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
 from harness.sqs_server import SQSServer, sqs_variables
 
+from benchmarks.faults.verdicts import together
+
 __all__ = ["arguments", "main"]
 
 _PAGE = 100
@@ -75,6 +77,11 @@ def main(options: argparse.Namespace) -> bool:
             return verdict
 
         print(f"seed {options.seed}, pages of {_PAGE}", flush=True)
+        unheld = sabotaged("no page kept", "no_hold", lambda verdict: verdict.lost)
+        unknown = sabotaged("no record of arrivals", "no_record", lambda verdict: verdict.doubled)
+        if options.sabotaged:
+            print(_table(columns))
+            return together(options, [unheld.lost == 0, unknown.doubled == 0])
         source, sent = redis(fill=True)
         exact = note("Redis to Redis", trip(source, redis()[0], sent))
         source, sent = redis(fill=True)
@@ -89,8 +96,6 @@ def main(options: argparse.Namespace) -> bool:
         for name, value in sqs_variables(sqs).items():
             environment.setenv(name, value)
         to_sqs = note("Redis to SQS", trip(source, SQSEnd(sqs), sent))
-        unheld = sabotaged("no page kept", "no_hold", lambda verdict: verdict.lost)
-        unknown = sabotaged("no record of arrivals", "no_record", lambda verdict: verdict.doubled)
     print(_table(columns))
     return (
         exact.doubled == 0

@@ -10,8 +10,10 @@ import argparse
 import time
 from collections.abc import Sequence
 
-from harness.faults import LEASE, Load, Site, Verdict, table
+from harness.faults import LEASE, Load, Site, Verdict
 from harness.toxiproxy import TOXICS, Toxiproxy
+
+from benchmarks.faults.verdicts import chosen, told
 
 __all__ = ["arguments", "main", "toxic"]
 
@@ -59,9 +61,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> bool:
     """Two workers, concurrency 10."""
-    kinds = {"Go v2": "go", "ours": "python", "crash_safe off": "at-most-once"}
+    kinds = chosen(
+        options, {"Go v2": "go", "ours": "python", "crash_safe off": "at-most-once"}, {"ours": "at-most-once"}
+    )
     columns = {name: toxic(kind, options.seconds) for name, kind in kinds.items()}
-    print(table(f"bad network, {options.seconds:g} s each", columns))
     ours = columns["ours"]
     # A send waits for the answer once; it is never repeated.
-    return ours.whole and ours.more["orphans"] == 0 and ours.more["slowest send, seconds"] < 3 * READ_TIMEOUT
+    kept = ours.whole and ours.more["orphans"] == 0 and ours.more["slowest send, seconds"] < 3 * READ_TIMEOUT
+    return told(f"bad network, {options.seconds:g} s each", columns, kept)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import time
 
-from harness.faults import LEASE, Load, Site, Verdict, Worker, cpu_seconds, table
+from harness.faults import LEASE, Load, Site, Verdict, Worker, cpu_seconds
 from harness.process import wait_until
+
+from benchmarks.faults.verdicts import chosen, told
 
 __all__ = ["arguments", "crashes", "main"]
 
@@ -77,16 +79,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> bool:
     """Go by each of its two clients; ours also with a sender that takes every send for done."""
+    senders = chosen(
+        options,
+        {
+            "Go v2, go-redis": ("go", False),
+            "Go v2, redigo": ("go-redigo", False),
+            "ours": ("python", False),
+            "ours, errors ignored": ("python", True),
+        },
+        {"ours": ("python", True)},
+    )
     columns = {
         name: crashes(kind, options.kills, away=options.away, last=options.last, believes_all=believes)
-        for name, kind, believes in (
-            ("Go v2, go-redis", "go", False),
-            ("Go v2, redigo", "go-redigo", False),
-            ("ours", "python", False),
-            ("ours, errors ignored", "python", True),
-        )
+        for name, (kind, believes) in senders.items()
     }
-    print(table("Redis kill -9, append-only", columns))
     ours = columns["ours"]
     slowest, idle = ours.more.values()
-    return ours.whole and slowest != "never" and slowest <= 5 and idle < 5
+    kept = ours.whole and slowest != "never" and slowest <= 5 and idle < 5
+    return told("Redis kill -9, append-only", columns, kept)

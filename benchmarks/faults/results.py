@@ -12,8 +12,10 @@ import signal
 import time
 from typing import Any
 
-from harness.faults import INFLIGHT, LEASE, QUEUE, Load, Site, Verdict, table
+from harness.faults import INFLIGHT, LEASE, QUEUE, Load, Site, Verdict
 from harness.process import wait_until
+
+from benchmarks.faults.verdicts import chosen, told
 
 __all__ = ["arguments", "main", "store_away"]
 
@@ -62,8 +64,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> bool:
     """Two workers, concurrency 10."""
-    kinds = {"Go v2": "go", "ours": "python", "results not waited for": "no_result_needed"}
+    kinds = chosen(
+        options,
+        {"Go v2": "go", "ours": "python", "results not waited for": "no_result_needed"},
+        {"ours": "no_result_needed"},
+    )
     columns = {name: store_away(kind, options.tasks, options.seconds) for name, kind in kinds.items()}
-    print(table(f"result store away, {options.tasks} tasks", columns))
     ours = columns["ours"]
-    return ours.whole and ours.more["acknowledged early"] == 0
+    kept = ours.whole and ours.more["acknowledged early"] == 0
+    return told(f"result store away, {options.tasks} tasks", columns, kept)

@@ -24,9 +24,9 @@ __all__ = ["arguments", "main"]
 _PART = 50
 
 
-def _part(first: int, last: int) -> list[Report]:
+def _part(first: int, last: int, crash_safe: bool) -> list[Report]:
     logging.disable(logging.CRITICAL)
-    return [simulate(seed) for seed in range(first, last)]
+    return [simulate(seed, Safeguards(crash_safe=crash_safe)) for seed in range(first, last)]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> bool:
     """Print what was tried and every promise that was broken; Go's way of taking tasks beside."""
     last = options.first + options.seeds
-    parts = [(start, min(start + _PART, last)) for start in range(options.first, last, _PART)]
+    safe = not options.sabotaged
+    parts = [(start, min(start + _PART, last), safe) for start in range(options.first, last, _PART)]
     began = time.monotonic()
     broken = executions = repeated = 0
     faults: Counter[str] = Counter()

@@ -13,10 +13,12 @@ import uuid
 from collections import Counter
 from typing import Any
 
-from harness.faults import LEASE, Site, Verdict, table
+from harness.faults import LEASE, Site, Verdict
 from harness.journal import Change, Journal
 from harness.process import wait_until
 from harness.signatures import push, signature
+
+from benchmarks.faults.verdicts import chosen, told
 
 __all__ = ["arguments", "main", "sleeps"]
 
@@ -87,11 +89,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> bool:
     """Go has no lease: its tasks wait until the sleeper wakes."""
+    kinds = chosen(options, {"Go v2": "go", "ours": "python", "without fence": "no_fence"}, {"ours": "no_fence"})
     columns = {
-        "Go v2": sleeps("go", options.rounds, helper="go"),
-        "ours": sleeps("python", options.rounds),
-        "without fence": sleeps("no_fence", options.rounds),
+        name: sleeps(kind, options.rounds, helper="go" if kind == "go" else "python") for name, kind in kinds.items()
     }
-    print(table("SIGSTOP past the lease, SIGCONT", columns))
     ours = columns["ours"]
-    return ours.lost == 0 and ours.more["stale writes"] == 0 and ours.more["done while it slept"] == ours.acknowledged
+    kept = ours.lost == 0 and ours.more == {"done while it slept": ours.acknowledged, "stale writes": 0}
+    return told("SIGSTOP past the lease, SIGCONT", columns, kept)

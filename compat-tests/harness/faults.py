@@ -214,6 +214,8 @@ class Load:
     refused: int = 0
     #: The longest time that one send took, in seconds.
     slowest: float = 0.0
+    #: When the send that is under way began; None while there is none.
+    began: float | None = None
     error: BaseException | None = None
 
     def __post_init__(self) -> None:
@@ -242,6 +244,12 @@ class Load:
         """Whether it still sends."""
         return self._thread.is_alive()
 
+    @property
+    def blocked(self) -> float:
+        """How long the send that is under way has taken by now."""
+        began = self.began
+        return 0.0 if began is None else time.monotonic() - began
+
     def stop(self, timeout: float = 60.0) -> None:
         """Send nothing more."""
         self._stopping.set()
@@ -266,7 +274,7 @@ class Load:
             return False
 
     def _send(self, numbers: range) -> None:
-        began = time.monotonic()
+        began = self.began = time.monotonic()
         uuids = [f"task_{self._run_id}_{number}" for number in numbers]
         try:
             if len(numbers) == 1:
@@ -280,6 +288,7 @@ class Load:
                 return
         finally:
             self.slowest = max(self.slowest, time.monotonic() - began)
+            self.began = None
         self.uuids.update(zip(numbers, uuids, strict=True))
 
     # -- the checker --
