@@ -354,8 +354,8 @@ def test_a_task_that_kills_its_workers_is_buried() -> None:
         for delivery in fetch(world.server, f"victim-{number}"):
             steps = 0
 
-            def die(asked: int = 3 if delivery.attempts else 2) -> None:
-                # About to store its result; who has it again looks at what is stored first.
+            def die(asked: int = 2 + min(delivery.attempts, 2)) -> None:
+                # About to store its result; who has it again looks at what is stored first, and then sets it apart.
                 nonlocal steps
                 steps += 1
                 if steps == asked:
