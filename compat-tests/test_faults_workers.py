@@ -11,6 +11,7 @@ from harness.faults import CONCURRENCY, Verdict
 
 from benchmarks.faults.drains import drains
 from benchmarks.faults.kills import kills
+from benchmarks.faults.poison import poison
 from benchmarks.faults.sleep import sleeps
 
 TASKS = 3_000
@@ -57,3 +58,16 @@ def test_stopped_workers_lose_and_repeat_nothing() -> None:
 def test_stopped_workers_repeat_tasks_when_they_do_not_wait() -> None:
     """A worker that ends at the first signal leaves tasks that have run to be run again, unless it is between two."""
     assert any(drains("no_drain", KILLS, TASKS).repeated for _ in range(5))
+
+
+def test_a_task_that_kills_its_worker_takes_nobody_along() -> None:
+    """Forty slow tasks and one that kills: that one is the only dead letter, all others are SUCCESS in the end."""
+    verdict = poison("python", 40)
+    assert (41, 0, 0, 1) == (verdict.acknowledged, verdict.unfinished, verdict.left, verdict.dead)
+    assert {"innocent and dead": 0, "guilty and not dead": 0, "still marked": 0} == verdict.more
+    assert verdict.faults == 4
+
+
+def test_a_task_that_kills_its_worker_takes_others_along_when_none_runs_alone() -> None:
+    """Without suspects, what ran beside it four times is dead with it."""
+    assert any(poison("no_suspects", 40).more["innocent and dead"] > 0 for _ in range(3))

@@ -89,7 +89,8 @@ RECOVER: Final = """\
 -- What had been started may be what it died of, and is counted; but a suspect is counted only if it ran alone, and then
 -- nothing else is.
 -- KEYS: workers, queue, inflight, attempts, dead, reasons, alone
--- ARGV: worker, lease, attempts of a suspect, attempts allowed, reason, how many, (body that had been started, its SHA-1)...
+-- ARGV: worker, lease, attempts of a suspect, attempts allowed, reason, how many,
+--       (body that had been started, its SHA-1)...
 local now = tonumber(redis.call('TIME')[1])
 local beat = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if beat and tonumber(beat) > now - tonumber(ARGV[2]) then return -1 end
