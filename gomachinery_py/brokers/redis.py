@@ -46,6 +46,8 @@ _PAGE_BYTES = 8 * 1024 * 1024
 _FETCH_BYTES = 8 * 1024 * 1024
 # So long the name of a worker that died is kept: it may only have slept.
 _REMEMBERED_SECONDS = 3600
+# Whoever recovers a worker that died while a task ran alone on it has done so long before.
+_ALONE_SECONDS = 7 * 86_400
 # A report of a worker that says nothing more is gone after so long; the last failures are kept for a week.
 _REPORT_SECONDS = 60
 _FAILURES = 100
@@ -174,8 +176,8 @@ class RedisBroker(RedisQueues, RedisMoves):
         return self.crash_safe and delivery.attempts >= self.suspect_after
 
     async def set_apart(self, delivery: Delivery) -> bool:
-        mark, line_end, _ = delivery.token.partition(b"\n")
-        noted: list[Command] = [("HSET", names.alone_key(delivery.queue), delivery.worker, mark + line_end)]
+        key, mark = names.alone_key(delivery.queue), delivery.token[: delivery.token.index(b"\n") + 1]
+        noted: list[Command] = [("HSET", key, delivery.worker, mark), ("EXPIRE", key, _ALONE_SECONDS)]
         delivery.is_apart = True
         reply = await self.port.execute(tx.transaction(noted, hold=self._hold(delivery, remove=False)))
         return bool(reply == tx.DONE)

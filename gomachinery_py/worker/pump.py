@@ -309,19 +309,19 @@ class Pump:
         if life.has_slot:
             life.has_slot = False
             self._free_slots += life.slots
-            if life is self._suspect and life.delivery is not None:
-                self._suspects.ended(life.delivery.body)
+            if life is self._suspect:
                 self._no_suspect()
 
     def _wait_alone(self, life: _Life) -> None:
         """One suspect at a time; everything else that has not begun goes back to the queue meanwhile."""
         self._waiting.appendleft(life)
-        if self._suspect is not None or self._draining or life.delivery is None:
+        if self._suspect is not None or self._draining:
             self._hand_back([life])
             return
         self._suspect = life
         self._room.close()
         now, delivery = self._clock.monotonic(), life.delivery
+        assert delivery is not None
         life.until = now + self._suspects.patience(delivery.body, now)
         life.slots = self._room.concurrency
         if self._suspects.insists(delivery.body, now) and self._free_slots < life.slots:
@@ -433,8 +433,8 @@ class Pump:
 
     def _send_away(self, suspect: _Life) -> None:
         """What runs here takes too long for it: to the end of the queue, so that others have their turn."""
-        assert suspect.delivery is not None
         delivery = suspect.delivery
+        assert delivery is not None
         self._suspects.sent_away(delivery.body, self._clock.monotonic())
         log.info(
             "a task that must run alone goes to the end of the queue, since long ones run here",

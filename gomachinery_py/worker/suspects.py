@@ -48,10 +48,6 @@ class Suspects:
         if len(self._met) > _MOST:
             self._met.popitem(last=False)
 
-    def ended(self, body: bytes) -> None:
-        """It has run alone."""
-        self._met.pop(_mark(body), None)
-
 
 def _mark(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=16).digest()
