@@ -425,8 +425,9 @@ class Pump:
 
     def _hand_back_stranded(self) -> None:
         if self._waiting and self._waiting[0].until <= self._clock.monotonic():
-            if self._waiting[0] is self._suspect:
-                self._send_away(self._suspect)
+            first = self._waiting[0]
+            if first is self._suspect:
+                self._send_away(first)
             else:
                 self._room.too_slow()
                 self._hand_back(list(self._waiting))
