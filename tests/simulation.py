@@ -97,8 +97,10 @@ class _Simulation:
         #: How often a task may run once more, because of a worker that died, slept, or a message sent twice.
         self.excused: Counter[str] = Counter()
         self.copied: set[str] = set()
-        #: How many workers' deaths each body was counted with, and how many died or slept while it ran alone.
+        #: How many deaths are counted of each body, the most that ever were, and how many workers died or slept while
+        #: it ran alone.
         self.counted: Counter[bytes] = Counter()
+        self.most_counted: Counter[bytes] = Counter()
         self.deaths_alone: Counter[bytes] = Counter()
         self.kinds = self._kinds()
         self.rates = {kind: self.random.choice((0.0, 0.01, 0.05)) for kind in ("drop", "lost", "late")}
@@ -122,7 +124,11 @@ class _Simulation:
             state = decode_task_state(words[2])
             self.log.append(("state", state.task_uuid, state.state))
         elif words[0] == b"HINCRBY":
-            self.counted[words[2]] += 1
+            body = words[2]
+            self.counted[body] += 1
+            self.most_counted[body] = max(self.most_counted[body], self.counted[body])
+        elif words[:2] == [b"HDEL", names.attempts_key(QUEUE).encode()]:
+            self.counted.pop(words[2], None)
 
     # -- tasks --
 
@@ -259,7 +265,7 @@ class _Simulation:
         return fate
 
     def start_worker(self) -> None:
-        if not self.trouble and sum(not worker.gone for worker in self.workers) >= WORKERS:
+        if not self.trouble and sum(not worker.gone and not worker.stopping for worker in self.workers) >= WORKERS:
             return
         self.count += 1
         worker = SimWorker(
@@ -398,7 +404,7 @@ def _check(simulation: _Simulation) -> None:
         # Elsewhere than on one Redis, what follows a task may be sent once more for each fault.
         if simulation.is_fused and extra > simulation.excused[uuid]:
             complain(f"{uuid} ran {extra} times more, {simulation.excused[uuid]} were excused")
-    for body, count in simulation.counted.items():
+    for body, count in simulation.most_counted.items():
         allowed = simulation.safeguards.suspect_after + simulation.deaths_alone[body]
         uuid = decode_signature(body).uuid
         if count > allowed and uuid not in simulation.copied:
