@@ -41,7 +41,7 @@ bench-peers: ## Celery and dramatiq on the same job, installed for the run
 	$(BIN)/python -m benchmarks.peers
 
 faults: ## every fault test in its heavy form: an hour or two
-	for name in simulation kills sleep drains redis network results hostile size chords move rabbitmq; do \
+	for name in simulation kills poison sleep drains redis network results hostile size chords move rabbitmq; do \
 		$(BIN)/python -m benchmarks.faults $$name || exit 1; done
 
 clean:

@@ -11,6 +11,7 @@ as the Go worker's flags: ``GMPY_BROKER`` (the only one that is needed), ``GMPY_
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -169,6 +170,13 @@ def concat(*parts: str) -> str:
 def sleep_ms(milliseconds: int) -> int:
     time.sleep(milliseconds / 1000)
     return milliseconds
+
+
+@task("kill_worker")
+def kill_worker(milliseconds: int) -> None:
+    """Ours alone: what a crash in a C extension or the system's memory killer does."""
+    time.sleep(milliseconds / 1000)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @task("record")

@@ -101,4 +101,9 @@ def endless_wait() -> None:
     Chords._trigger_fused = give_up  # type: ignore[assignment,method-assign]
 
 
+def no_suspects() -> None:
+    """No task is ever run alone, and each that runs when its worker dies is counted."""
+    RedisBroker.suspect_after = property(lambda _self: 1_000_000, lambda _self, _given: None)  # type: ignore[assignment]
+
+
 globals()[os.environ["GMPY_SABOTAGE"]]()

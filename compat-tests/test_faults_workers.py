@@ -15,6 +15,7 @@ from harness.faults import CONCURRENCY, Verdict
 
 from benchmarks.faults.drains import drains
 from benchmarks.faults.kills import kills
+from benchmarks.faults.poison import poison
 from benchmarks.faults.sleep import sleeps
 
 TASKS = 3_000
@@ -69,3 +70,16 @@ def test_a_heavy_form_says_by_its_status_what_it_found(options: list[str], statu
     command = [sys.executable, "-m", "benchmarks.faults", "simulation", "--seeds", "20", *options]
     done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True, check=False)
     assert (status, True) == (done.returncode, broken in done.stdout), done.stderr
+
+
+def test_a_task_that_kills_its_worker_takes_nobody_along() -> None:
+    """Forty slow tasks and one that kills: that one is the only dead letter, all others are SUCCESS in the end."""
+    verdict = poison("python", 40)
+    assert (41, 0, 0, 1) == (verdict.acknowledged, verdict.unfinished, verdict.left, verdict.dead)
+    assert {"innocent and dead": 0, "guilty and not dead": 0, "still marked": 0} == verdict.more
+    assert verdict.faults == 4
+
+
+def test_a_task_that_kills_its_worker_takes_others_along_when_none_runs_alone() -> None:
+    """Without suspects, what ran beside it four times is dead with it."""
+    assert any(poison("no_suspects", 40).more["innocent and dead"] > 0 for _ in range(3))

@@ -110,6 +110,27 @@ def test_killed_worker_loses_nothing(fleet: Fleet, shared_redis: RedisServer) ->
             assert producer.get(uuid, timeout=60)
 
 
+def test_a_suspect_runs_alone(fleet: Fleet) -> None:
+    """Only the one that a dead worker ran alone is counted, and its end leaves no trace of it."""
+    with make_server(fleet.redis.url(), default_queue="suspected") as server:
+        client, broker = fleet.redis.client, server.broker
+        results = [server.tasks["count"].send(number) for number in range(2)]
+        bodies = client.lrange("suspected", 0, -1)
+        client.hset("{suspected}:gmpy:attempts", mapping=dict.fromkeys(bodies, 2))
+        broker.lease = 0.0
+        run(broker.beat("suspected", "victim"))
+        deliveries = run(broker.fetch("suspected", "victim", 2, 0.0))
+        assert [True, True] == [broker.is_suspect(delivery) for delivery in deliveries]
+        assert run(broker.set_apart(deliveries[1]))
+        assert run(broker.recover("suspected")) == 2
+        assert [b"2", b"3"] == client.hmget("{suspected}:gmpy:attempts", bodies)
+
+        broker.lease = 30.0
+        with server.worker(concurrency=2):
+            assert [0, 1] == [result.get(timeout=30) for result in results]
+        assert [] == [key for key in ("alone", "attempts") if client.exists(f"{{suspected}}:gmpy:{key}")]
+
+
 def test_failover_in_order(replicated: RedisCluster) -> None:
     """2,000 tasks run although the queue's master hands over to its replica meanwhile; none is lost."""
 

@@ -18,6 +18,7 @@ from types import coroutine
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 __all__ = [
+    "Alone",
     "Clock",
     "Command",
     "Flight",
@@ -27,6 +28,7 @@ __all__ = [
     "Sleep",
     "Slot",
     "SystemClock",
+    "alone",
     "arun",
     "first_error_raised",
     "invoke",
@@ -61,6 +63,11 @@ class Sleep:
 @dataclass(frozen=True, slots=True)
 class Slot:
     """Resume me when one more task may run; only a worker ever lets a coroutine wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alone(Slot):
+    """Resume me when nothing else runs here, and let nothing else begin before I have ended."""
 
 
 @dataclass(slots=True)
@@ -200,7 +207,14 @@ def slot() -> Generator[Slot, Any, None]:
     yield _SLOT
 
 
+@coroutine
+def alone() -> Generator[Slot, Any, None]:
+    """Wait until the worker runs nothing else; it begins nothing else until this coroutine has ended."""
+    yield _ALONE
+
+
 _SLOT = Slot()
+_ALONE = Alone()
 
 
 def run(core: Coroutine[Any, Any, T]) -> T:

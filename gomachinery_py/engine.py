@@ -18,7 +18,7 @@ from gomachinery_py import redis_transactions as tx
 from gomachinery_py.backends.base import Backend, Origin, Step
 from gomachinery_py.brokers.base import Broker, Delivery
 from gomachinery_py.chords import Chords, has_chord
-from gomachinery_py.effects import Clock, invoke, slot
+from gomachinery_py.effects import Clock, alone, invoke, slot
 from gomachinery_py.errors import (
     ArgumentError,
     MachineryError,
@@ -140,17 +140,39 @@ class Engine:
         except ArgumentError as error:
             await self._failed(delivery, signature, origin, error, before=_RECEIVED)
             return
-        await slot()
-        await self._run_over(delivery, signature, task, call, origin)
+        if not (delivery.attempts and self.broker.is_suspect(delivery)):
+            await slot()
+            await self._run_over(delivery, signature, task, call, origin)
+            return
+        await alone()
+        if await self.broker.set_apart(delivery):
+            log.warning(
+                "task %s (%s) was running when %d workers died: here it runs alone, until it has ended",
+                brief(signature.uuid),
+                brief(signature.name),
+                delivery.attempts,
+                extra=about(signature),
+            )
+            # Whoever is alone stays alone until its end is stored.
+            await self._run_over(delivery, signature, task, call, origin, holds_slot=False)
+        else:
+            _taken_over(signature)
 
     async def _run_over(
-        self, delivery: Delivery, signature: Signature, task: RunnableTask, call: Callable[[], Any], origin: Origin
+        self,
+        delivery: Delivery,
+        signature: Signature,
+        task: RunnableTask,
+        call: Callable[[], Any],
+        origin: Origin,
+        *,
+        holds_slot: bool = True,
     ) -> None:
         """Begin, call and finish over what is stored."""
         if not await self._begin(delivery, signature, origin):
             return
         call = self._watched(delivery, signature, task, call)
-        outcome: Outcome = await invoke(call, is_async=task.is_async, kind=signature.name)
+        outcome: Outcome = await invoke(call, is_async=task.is_async, holds_slot=holds_slot, kind=signature.name)
         await self._finish(delivery, signature, origin, outcome)
         await self._after(signature)
 
@@ -216,11 +238,7 @@ class Engine:
             )
         if held:
             return True
-        log.warning(
-            "task %s was taken over by another worker before it began here",
-            brief(signature.uuid),
-            extra=about(signature),
-        )
+        _taken_over(signature)
         return False
 
     async def _begin_member(self, delivery: Delivery, uuid: str, origin: Origin) -> bool:
@@ -393,6 +411,12 @@ class Engine:
             return await call()
 
         return both
+
+
+def _taken_over(signature: Signature) -> None:
+    log.warning(
+        "task %s was taken over by another worker before it began here", brief(signature.uuid), extra=about(signature)
+    )
 
 
 def _too_late(signature: Signature) -> None:

@@ -86,23 +86,31 @@ return {now, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[1]
 RECOVER: Final = """\
 -- Gives a dead worker's tasks back to the head of the queue, in their order. Its name is kept for an hour, with the
 -- time of recovery as a negative score: it may only have slept, and be about to take a task.
--- KEYS: workers, queue, inflight, attempts, dead, reasons
--- ARGV: worker, lease, attempts allowed, reason, how many, (body that had been started, its SHA-1)...
+-- What had been started may be what it died of, and is counted; but a suspect is counted only if it ran alone, and then
+-- nothing else is.
+-- KEYS: workers, queue, inflight, attempts, dead, reasons, alone
+-- ARGV: worker, lease, attempts of a suspect, attempts allowed, reason, how many,
+--       (body that had been started, its SHA-1)...
 local now = tonumber(redis.call('TIME')[1])
 local beat = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if beat and tonumber(beat) > now - tonumber(ARGV[2]) then return -1 end
-local started = {}
-for i = 6, #ARGV, 2 do started[ARGV[i]] = ARGV[i + 1] end
+local started, alone = {}, redis.call('HGET', KEYS[7], ARGV[1])
+for i = 7, #ARGV, 2 do started[ARGV[i]] = ARGV[i + 1] end
 local moved = 0
-while moved < tonumber(ARGV[5]) do
-  local body = redis.call('LINDEX', KEYS[3], -1)
-  if not body then break end
-  body = string.match(body, '^gmpy:[%x%.]+\\n(.*)$') or body
-  local tries = 0
-  if started[body] then tries = redis.call('HINCRBY', KEYS[4], body, 1) end
-  if tries > tonumber(ARGV[3]) then
+while moved < tonumber(ARGV[6]) do
+  local entry = redis.call('LINDEX', KEYS[3], -1)
+  if not entry then break end
+  local mark, body = string.match(entry, '^(gmpy:[%x%.]+\\n)(.*)$')
+  body = body or entry
+  local tries, counts = 0, false
+  if started[body] then
+    if alone then counts = mark == alone
+    else counts = tonumber(redis.call('HGET', KEYS[4], body) or 0) < tonumber(ARGV[3]) end
+  end
+  if counts then tries = redis.call('HINCRBY', KEYS[4], body, 1) end
+  if tries > tonumber(ARGV[4]) then
     redis.call('RPUSH', KEYS[5], body)
-    redis.call('HSET', KEYS[6], started[body], ARGV[4])
+    redis.call('HSET', KEYS[6], started[body], ARGV[5])
     redis.call('HDEL', KEYS[4], body)
   else
     redis.call('LPUSH', KEYS[2], body)
@@ -112,6 +120,7 @@ while moved < tonumber(ARGV[5]) do
 end
 -- One that other workers than ours finish leaves its count behind.
 redis.call('EXPIRE', KEYS[4], 86400)
+if alone and redis.call('EXISTS', KEYS[3]) == 0 then redis.call('HDEL', KEYS[7], ARGV[1]) end
 if beat and redis.call('EXISTS', KEYS[3]) == 0 then
   if tonumber(beat) >= 0 or moved > 0 then
     redis.call('ZADD', KEYS[1], -now, ARGV[1])

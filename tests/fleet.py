@@ -20,7 +20,7 @@ from gomachinery_py import redis_transactions as tx
 from gomachinery_py.backends.redis import RedisBackend
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis import RedisBroker
-from gomachinery_py.effects import Command, Invoke, Port, Request, Sleep, Slot, sleep
+from gomachinery_py.effects import Alone, Command, Invoke, Port, Request, Sleep, Slot, sleep
 from gomachinery_py.engine import Engine
 from gomachinery_py.errors import ServiceError, ServiceUnavailable, WrongKeyType
 from gomachinery_py.producer import Producer
@@ -148,6 +148,8 @@ class _Life:
     #: Is told of an unreachable service, as the threads for fetching and for chores are; the pump sends again.
     is_told: bool = False
     waits_since: float = 0.0
+    #: How many slots it needs: all when it must run alone.
+    slots: int = 1
     has_slot: bool = False
     #: It was given a slot, whether it still has it or not.
     begun: bool = False
@@ -167,10 +169,18 @@ class SimWorker:
         crash_safe: bool = True,
         concurrency: int = 2,
         prefetch: int = 4,
+        suspect_after: int = 2,
     ) -> None:
         self.fabric = fabric
         self.name = name
-        self.broker = RedisBroker(ports[0], fabric.clock, QUEUE, crash_safe=crash_safe, attempts_allowed=100)
+        self.broker = RedisBroker(
+            ports[0],
+            fabric.clock,
+            QUEUE,
+            crash_safe=crash_safe,
+            attempts_allowed=100,
+            suspect_after=suspect_after,
+        )
         self.broker.lease = LEASE
         self.engine = Engine(Producer(self.broker, RedisBackend(ports[1], fabric.clock, 3600)), tasks, fabric.clock)
         self.gone = False
@@ -207,6 +217,11 @@ class SimWorker:
     def begun(self) -> list[bytes]:
         """The bodies of the tasks that were given a slot and have not come to their end."""
         return [life.delivery.body for life in self._lives if life.delivery is not None and life.begun]
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether the one task that has begun is all that may run."""
+        return any(life.begun and life.slots == self._concurrency for life in self._lives)
 
     # -- the pump --
 
@@ -247,7 +262,11 @@ class SimWorker:
         else:
             assert isinstance(effect, Slot)
             life.waits_since = self.fabric.clock.now
-            self._waiting.append(life)
+            if isinstance(effect, Alone):
+                life.slots = self._concurrency
+                self._waiting.insert(0, life)
+            else:
+                self._waiting.append(life)
             if self.stopping:
                 self._hand_back()
             else:
@@ -276,13 +295,13 @@ class SimWorker:
     def _free_slot(self, life: _Life) -> None:
         if life.has_slot:
             life.has_slot = False
-            self._free_slots += 1
+            self._free_slots += life.slots
             self._fill_slots()
 
     def _fill_slots(self) -> None:
-        while self._waiting and self._free_slots:
-            self._free_slots -= 1
+        while self._waiting and self._free_slots >= self._waiting[0].slots:
             life = self._waiting.pop(0)
+            self._free_slots -= life.slots
             life.has_slot = life.begun = True
             self._soon(lambda life=life: self._step(life, None))  # type: ignore[misc]
 

@@ -343,7 +343,7 @@ class Status:
         self.ok = ok
 
 
-_WRITES = {"SET", "RPUSH", "LPUSH", "ZADD", "LMOVE", "BLMOVE", "LREM", "LPOP", "RPOP", "DEL"}
+_WRITES = {"SET", "HINCRBY", "HDEL", "RPUSH", "LPUSH", "ZADD", "LMOVE", "BLMOVE", "LREM", "LPOP", "RPOP", "DEL"}
 
 
 def plain(reply: Any) -> Any:

@@ -41,6 +41,8 @@ class Safeguards:
     """What a test of the tests switches off."""
 
     crash_safe: bool = True
+    #: A task runs alone when so many workers died while it ran.
+    suspect_after: int = 2
     #: Called with each new worker.
     sabotage: Callable[[SimWorker], None] = lambda _worker: None
 
@@ -95,6 +97,11 @@ class _Simulation:
         #: How often a task may run once more, because of a worker that died, slept, or a message sent twice.
         self.excused: Counter[str] = Counter()
         self.copied: set[str] = set()
+        #: How many deaths are counted of each body, the most that ever were, and how many workers died or slept while
+        #: it ran alone.
+        self.counted: Counter[bytes] = Counter()
+        self.most_counted: Counter[bytes] = Counter()
+        self.deaths_alone: Counter[bytes] = Counter()
         self.kinds = self._kinds()
         self.rates = {kind: self.random.choice((0.0, 0.01, 0.05)) for kind in ("drop", "lost", "late")}
         self.servers = [self._server() for _ in range(1 if self.is_fused else 2)]
@@ -116,6 +123,12 @@ class _Simulation:
         if words[0] == b"SET" and words[2].startswith(b'{"TaskUUID"'):
             state = decode_task_state(words[2])
             self.log.append(("state", state.task_uuid, state.state))
+        elif words[0] == b"HINCRBY":
+            body = words[2]
+            self.counted[body] += 1
+            self.most_counted[body] = max(self.most_counted[body], self.counted[body])
+        elif words[:2] == [b"HDEL", names.attempts_key(QUEUE).encode()]:
+            self.counted.pop(words[2], None)
 
     # -- tasks --
 
@@ -252,7 +265,7 @@ class _Simulation:
         return fate
 
     def start_worker(self) -> None:
-        if not self.trouble and sum(not worker.gone for worker in self.workers) >= WORKERS:
+        if not self.trouble and sum(not worker.gone and not worker.stopping for worker in self.workers) >= WORKERS:
             return
         self.count += 1
         worker = SimWorker(
@@ -261,6 +274,7 @@ class _Simulation:
             self._ports(),
             self._tasks(self.count),
             crash_safe=self.safeguards.crash_safe,
+            suspect_after=self.safeguards.suspect_after,
         )
         self.safeguards.sabotage(worker)
         self.workers.append(worker)
@@ -277,6 +291,8 @@ class _Simulation:
         if kind in ("crash", "pause"):
             for body in worker.begun:
                 self.excused[decode_signature(body).uuid] += 1
+            if worker.runs_alone:
+                self.deaths_alone.update(worker.begun)
         if kind == "crash":
             worker.crash()
         elif kind == "drain":
@@ -388,6 +404,11 @@ def _check(simulation: _Simulation) -> None:
         # Elsewhere than on one Redis, what follows a task may be sent once more for each fault.
         if simulation.is_fused and extra > simulation.excused[uuid]:
             complain(f"{uuid} ran {extra} times more, {simulation.excused[uuid]} were excused")
+    for body, count in simulation.most_counted.items():
+        allowed = simulation.safeguards.suspect_after + simulation.deaths_alone[body]
+        uuid = decode_signature(body).uuid
+        if count > allowed and uuid not in simulation.copied:
+            complain(f"{uuid} was counted with {count} deaths, {allowed} are its own")
     if simulation.is_fused:
         for uuid in plan.callbacks:
             published = states[uuid].count("PENDING")

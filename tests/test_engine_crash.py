@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -30,6 +30,8 @@ from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.effects import Command
 from gomachinery_py.wire import names
+
+QUEUE = "machinery_tasks"
 
 
 class World:
@@ -225,12 +227,17 @@ SHAPES = {
 }
 
 
-def _run(world: World, shape: Shape, crash_at: int) -> bool:
-    """Run a shape; the worker dies at a half step: before or after one of its requests. False: it never got there."""
+def _run(world: World, shape: Shape, crash_at: int, *, deaths: int = 0) -> bool:
+    """Run a shape; the worker dies at a half step: before or after one of its requests. False: it never got there.
+
+    Of what waits then so many workers have died before.
+    """
     shape.send(world)
     for number in range(shape.crash_at_task):
         for delivery in fetch(world.server, f"early-{number}"):
             drive(engine_of(world.server).process(delivery), lambda: None, lambda: None)
+    for body in world.port.redis.lrange(QUEUE, 0, -1) if deaths else ():
+        world.port.redis.hset(names.attempts_key(QUEUE), body, deaths)
     steps = 0
 
     def half_step() -> None:
@@ -272,19 +279,26 @@ def _one_round(world: World, shape: Shape, half_step: Callable[[], None]) -> Non
     drive(broker.retire("machinery_tasks", "victim"), half_step, half_step)
 
 
+@pytest.mark.parametrize(
+    ("name", "deaths"),
+    [*((name, 0) for name in SHAPES), *((name, 2) for name in ("single", "retry", "on error", "chord, last member"))],
+)
 @pytest.mark.parametrize("foreign_store", [False, True], ids=["one Redis", "another store"])
-@pytest.mark.parametrize("name", SHAPES)
-def test_a_crash_at_every_step(name: str, foreign_store: bool) -> None:
-    """Every task comes to its end, nobody holds anything, and at most one task ran once more for the one crash."""
+def test_a_crash_at_every_step(name: str, deaths: int, foreign_store: bool) -> None:
+    """Every task comes to its end, nobody holds anything, and at most one task ran once more for the one crash.
+
+    So also when two workers have died before, and the task therefore runs alone.
+    """
     shape = SHAPES[name]
     crash_at, died = 0, True
     while died:
         world = World(foreign_store=foreign_store)
-        died = _run(world, shape, crash_at)
+        died = _run(world, shape, crash_at, deaths=deaths)
         where = f"{name}, half step {crash_at}"
         assert shape.states == {uuid: world.state(uuid) for uuid in shape.states}, where
         assert inflight(world.port) == [], where
         assert world.port.redis.llen(names.dead_key("machinery_tasks")) == 0, where
+        assert world.port.redis.exists(names.alone_key(QUEUE)) == 0, where
         extra = world.ran - Counter(shape.runs)
         # Elsewhere than on one Redis callbacks may be sent twice, so what hangs on the crashed task may run again.
         assert sum(extra.values()) <= (sum(shape.runs.values()) if foreign_store else 1), where
@@ -351,20 +365,88 @@ def test_a_task_that_kills_its_workers_is_buried() -> None:
     world = World()
     _single(world)
     for number in range(6):
-        for delivery in fetch(world.server, f"victim-{number}"):
-            steps = 0
-
-            def die(asked: int = 3 if delivery.attempts else 2) -> None:
-                # About to store its result; who has it again looks at what is stored first.
-                nonlocal steps
-                steps += 1
-                if steps == asked:
-                    raise Crashed
-
-            with pytest.raises(Crashed):
-                drive(engine_of(world.server).process(delivery), die, lambda: None)
+        _die_running(world, fetch(world.server, f"victim-{number}"))
         recover(world.server)
     assert world.port.redis.llen("machinery_tasks") == 0
     assert world.port.redis.llen(names.dead_key("machinery_tasks")) == 1
     assert world.port.redis.hlen(names.attempts_key("machinery_tasks")) == 0
     assert world.ran["t1"] == 4
+
+
+def _die_running(world: World, deliveries: Sequence[Delivery]) -> None:
+    """A worker dies while it runs these, each about to store its result."""
+    for delivery in deliveries:
+        steps = 0
+
+        def die(asked: int = 2 + min(delivery.attempts, 2)) -> None:
+            nonlocal steps
+            steps += 1
+            if steps == asked:
+                raise Crashed
+
+        with pytest.raises(Crashed):
+            drive(engine_of(world.server).process(delivery), die, lambda: None)
+
+
+def _counted(world: World) -> dict[str, int]:
+    """How many deaths are counted of each task."""
+    found = world.port.redis.hgetall(names.attempts_key(QUEUE))
+    return {wire.decode_signature(body).uuid: int(count) for body, count in found.items()}
+
+
+def test_of_suspects_only_the_one_that_runs_is_counted() -> None:
+    """What ran together is counted together twice; then one is found guilty, and the others are cleared."""
+    world = World()
+    for number in range(3):
+        world.server.send_task(world.sig("work", f"t{number}", number))
+    for number in range(2):
+        _die_running(world, fetch(world.server, f"both-{number}", 3))
+        recover(world.server)
+        assert dict.fromkeys(("t0", "t1", "t2"), number + 1) == _counted(world)
+    for number in range(2):
+        suspects = fetch(world.server, f"alone-{number}", 3)
+        _die_running(world, suspects[1:2])
+        recover(world.server)
+        assert {"t0": 2, "t2": 2} == {uuid: count for uuid, count in _counted(world).items() if uuid != "t1"}
+    (letter,) = world.port.redis.lrange(names.dead_key(QUEUE), 0, -1)
+    assert "t1" == wire.decode_signature(letter).uuid
+    work_until_quiet(world.server)
+    assert ["SUCCESS", "STARTED", "SUCCESS"] == [world.state(f"t{number}") for number in range(3)]
+    assert {} == _counted(world)
+
+
+def test_a_suspect_that_waits_is_not_counted_with_what_runs() -> None:
+    """Its worker dies of something else before the suspect had its turn, whatever is stored of an earlier run."""
+    world = World()
+    world.server.send_task(world.sig("work", "suspect", 1))
+    for number in range(2):
+        _die_running(world, fetch(world.server, f"victim-{number}"))
+        recover(world.server)
+    world.server.send_task(world.sig("work", "guilty", 1))
+    _suspect, guilty = fetch(world.server, "victim-2", 2)
+    _die_running(world, [guilty])
+    recover(world.server)
+    assert {"suspect": 2, "guilty": 1} == _counted(world)
+
+
+def test_what_a_zombie_sets_apart_means_nothing() -> None:
+    """A worker that lost its lease while a suspect waited runs it not, and leaves no mark."""
+    world = World()
+    _single(world)
+    for number in range(2):
+        _die_running(world, fetch(world.server, f"victim-{number}"))
+        recover(world.server)
+    (delivery,) = fetch(world.server, "zombie")
+    asked: list[str] = []
+
+    def steal() -> None:
+        asked.append("request")
+        if len(asked) == 2:
+            # It has looked at what is stored, and is about to set the task apart.
+            recover(world.server)
+            work_until_quiet(world.server)
+
+    drive(engine_of(world.server).process(delivery), steal, lambda: None)
+    assert 2 == len(asked)
+    assert 3 == world.ran["t1"]
+    assert world.port.redis.exists(names.alone_key(QUEUE)) == 0

@@ -26,6 +26,7 @@ def command(name: str, *parts: Any) -> st.SearchStrategy[tuple[Any, ...]]:
     return st.tuples(*(part if isinstance(part, st.SearchStrategy) else st.just(part) for part in (name, *parts)))
 
 
+RECOVERY = ("me", 0, 2, 1, "why", 500, "x", "sha")
 COMMANDS = st.one_of(
     command("GET", KEYS),
     command("SET", KEYS, WORDS),
@@ -60,7 +61,7 @@ COMMANDS = st.one_of(
     command("EVAL", lua.FETCH, 4, "a", "b", "c", "workers", "me", "gmpy:1f.", COUNTS, 5),
     command("EVAL", lua.FETCH, 4, "a", "b", "c", "workers", "me", "gmpy:1f.", COUNTS, 5, WORDS),
     command("EVAL", lua.RETIRE, 3, "workers", "a", "b", "me"),
-    command("EVAL", lua.RECOVER, 6, "workers", "a", "b", "c", "dead", "reasons", "me", 0, 1, "why", 500, "x", "sha"),
+    command("EVAL", lua.RECOVER, 7, "workers", "a", "b", "c", "dead", "reasons", "alone", *RECOVERY),
     command("EVAL", lua.READ, 2, "a", "b"),
     st.builds(
         lambda held, remove, commands, absent, value: tx.joined(

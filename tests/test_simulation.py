@@ -18,6 +18,7 @@ from gomachinery_py.wire.model import RECEIVED, STARTED
 
 SEEDS = 200
 PART = 25
+SUSPECT_SEEDS = 100
 # Some safeguards matter only when much comes together.
 SABOTAGE_SEEDS = 2000
 
@@ -40,6 +41,24 @@ def test_there_is_trouble() -> None:
 def test_a_seed_is_repeated_exactly() -> None:
     """The same seed gives the same run, so that a violation can be looked at."""
     assert simulate(7) == simulate(7)
+
+
+def test_of_suspects_only_what_ran_alone_is_counted() -> None:
+    """Whoever was there when one worker died runs alone; no promise is broken, and nobody is counted for another."""
+    reports = [simulate(seed, Safeguards(suspect_after=1)) for seed in range(SUSPECT_SEEDS)]
+    assert [] == [(report.seed, report.violations) for report in reports if report.violations]
+
+
+def test_without_suspects_others_are_counted_too() -> None:
+    """The same checker finds tasks that were counted with the deaths of workers that ran others beside them."""
+
+    def no_suspects(worker: SimWorker) -> None:
+        worker.broker.suspect_after = 1_000_000
+
+    safeguards = Safeguards(suspect_after=1, sabotage=no_suspects)
+    violations = [text for seed in range(SUSPECT_SEEDS) for text in simulate(seed, safeguards).violations]
+    assert violations
+    assert [] == [text for text in violations if "was counted with" not in text]
 
 
 def _no_fence(worker: SimWorker) -> None:

@@ -11,6 +11,7 @@ import traceback
 NAMES = {
     "simulation": "seeded simulation of three workers under everything that may go wrong",
     "kills": "kill -9 of workers under load, also beside a Go worker",
+    "poison": "a task that kills its worker, among innocent ones",
     "sleep": "SIGSTOP past the lease, then SIGCONT",
     "drains": "SIGTERM of workers under load",
     "redis": "kill -9 of an append-only Redis under load",

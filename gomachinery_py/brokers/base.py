@@ -28,7 +28,8 @@ __all__ = ["Broker", "Delivery", "QueueInfo"]
 class Delivery:
     """One message that a worker holds, from the moment it is taken until it is settled.
 
-    ``attempts`` counts the workers that died while they held it; ``token`` is whatever the service needs to settle it.
+    ``attempts`` counts the workers that died while they held it; ``token`` is whatever the service needs to settle it;
+    ``is_apart`` says that the broker knows of it as the one task that its worker runs.
     """
 
     queue: str
@@ -36,6 +37,7 @@ class Delivery:
     worker: str = ""
     attempts: int = 0
     token: Any = None
+    is_apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,17 @@ class Broker(ABC):
     async def leave(self, delivery: Delivery) -> None:
         """Done with, and not to be removed: a failed task that says so (``StopTaskDeletionOnError``; SQS only)."""
         await self.settle(delivery)
+
+    def is_suspect(self, delivery: Delivery) -> bool:  # noqa: ARG002
+        """Whether a message may be what its workers died of, so that it must run alone; asked of redelivered ones."""
+        return False
+
+    async def set_apart(self, delivery: Delivery) -> bool:  # noqa: ARG002
+        """This is all that its worker runs until it is settled: should that die, nothing else is to blame.
+
+        False when this worker no longer holds it.
+        """
+        return True
 
     def received(self, delivery: Delivery, signature: Signature) -> None:
         """Fill in what a decoded task is to know of its message (SQS: the receipt handle)."""

@@ -46,6 +46,8 @@ _PAGE_BYTES = 8 * 1024 * 1024
 _FETCH_BYTES = 8 * 1024 * 1024
 # So long the name of a worker that died is kept: it may only have slept.
 _REMEMBERED_SECONDS = 3600
+# Whoever recovers a worker that died while a task ran alone on it has done so long before.
+_ALONE_SECONDS = 7 * 86_400
 # A report of a worker that says nothing more is gone after so long; the last failures are kept for a week.
 _REPORT_SECONDS = 60
 _FAILURES = 100
@@ -66,11 +68,14 @@ class RedisBroker(RedisQueues, RedisMoves):
         delayed_key: str = names.DELAYED_TASKS_KEY,
         crash_safe: bool = True,
         attempts_allowed: int = 3,
+        suspect_after: int = 2,
     ) -> None:
         super().__init__(port, clock, default_queue)
         self.delayed_key = delayed_key
         self.crash_safe = crash_safe
         self.attempts_allowed = attempts_allowed
+        #: Who was there when so many workers died runs alone: whatever the next one dies of is found out then.
+        self.suspect_after = suspect_after
         # Queues that callbacks go to; what has been a list once is not looked at again.
         self._known_queues: set[str] = set()
         self._marks = itertools.count(1)
@@ -157,6 +162,8 @@ class RedisBroker(RedisQueues, RedisMoves):
         hold = None if delivery is None else self._hold(delivery, remove=remove)
         if delivery is not None and delivery.attempts and remove:
             commands = [*commands, ("HDEL", names.attempts_key(delivery.queue), delivery.body)]
+            if delivery.is_apart:
+                commands.append(("HDEL", names.alone_key(delivery.queue), delivery.worker))
         return tx.transaction(commands, hold=hold, absent=absent, equals=equals)
 
     def begin(self, delivery: Delivery, uuid: str, seconds: int, head: bytes) -> Command:
@@ -164,6 +171,16 @@ class RedisBroker(RedisQueues, RedisMoves):
 
     def end(self, delivery: Delivery, uuid: str, seconds: int, document: bytes) -> Command:
         return tx.ending(uuid, seconds, document, self._hold(delivery, remove=True))
+
+    def is_suspect(self, delivery: Delivery) -> bool:
+        return self.crash_safe and delivery.attempts >= self.suspect_after
+
+    async def set_apart(self, delivery: Delivery) -> bool:
+        key, mark = names.alone_key(delivery.queue), delivery.token[: delivery.token.index(b"\n") + 1]
+        noted: list[Command] = [("HSET", key, delivery.worker, mark), ("EXPIRE", key, _ALONE_SECONDS)]
+        delivery.is_apart = True
+        reply = await self.port.execute(tx.transaction(noted, hold=self._hold(delivery, remove=False)))
+        return bool(reply == tx.DONE)
 
     def _inflight(self, delivery: Delivery) -> str:
         queue, worker, key = self._last_inflight
@@ -277,8 +294,9 @@ class RedisBroker(RedisQueues, RedisMoves):
             if not length and now - _REMEMBERED_SECONDS <= -score:
                 continue
             inflight = names.inflight_key(queue, worker)
-            entries = await self.port.execute(("LRANGE", inflight, -_PAGE, -1))
-            bodies = [tx.unmarked(entry) for entry in entries]
+            entries, alone = await self.port.execute_many(
+                [("LRANGE", inflight, -_PAGE, -1), ("HGET", names.alone_key(queue), worker)]
+            )
             keys = (
                 workers,
                 queue,
@@ -286,14 +304,20 @@ class RedisBroker(RedisQueues, RedisMoves):
                 names.attempts_key(queue),
                 names.dead_key(queue),
                 names.dead_reasons_key(queue),
+                names.alone_key(queue),
             )
             reason = f"its worker died {self.attempts_allowed + 1} times while it ran"
-            started = [word for body in await self._started(bodies) for word in (body, sha1_of(body))]
-            moved = await self.port.execute(
-                lua.script(lua.RECOVER, keys, worker, self.lease, self.attempts_allowed, reason, _PAGE, *started)
-            )
+            limits = (self.lease, self.suspect_after, self.attempts_allowed)
+            started = [word for body in await self._suspicious(entries, alone) for word in (body, sha1_of(body))]
+            moved = await self.port.execute(lua.script(lua.RECOVER, keys, worker, *limits, reason, _PAGE, *started))
             recovered += max(0, int(moved))
         return recovered
+
+    async def _suspicious(self, entries: Sequence[bytes], alone: bytes | None) -> list[bytes]:
+        """The bodies of what a worker may have died of: only the one that ran alone, if one did."""
+        if alone is not None:
+            return [tx.unmarked(entry) for entry in entries if entry.startswith(alone)]
+        return await self._started([tx.unmarked(entry) for entry in entries])
 
     async def _started(self, bodies: Sequence[bytes]) -> list[bytes]:
         """Those that a worker had begun: only they may be what killed it. All, where states are kept elsewhere."""

@@ -18,6 +18,7 @@ __all__ = [
     "REVOKED_CHANGED_KEY",
     "REVOKED_KEY",
     "TRIGGER_CHORD_MUTEX",
+    "alone_key",
     "arrived_key",
     "attempts_key",
     "chord_mark_key",
@@ -61,6 +62,11 @@ def workers_key(queue: str) -> str:
 def attempts_key(queue: str) -> str:
     """Hash: body → how many workers died while they ran it."""
     return f"{{{queue}}}:gmpy:attempts"
+
+
+def alone_key(queue: str) -> str:
+    """Hash: worker → the mark, in its list of bodies, of the one that it runs alone."""
+    return f"{{{queue}}}:gmpy:alone"
 
 
 def dead_key(queue: str) -> str:

@@ -19,13 +19,14 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from gomachinery_py.brokers.base import Broker, Delivery
-from gomachinery_py.effects import Clock, Flight, Invoke, Port, Request, Sleep, Slot
+from gomachinery_py.effects import Alone, Clock, Flight, Invoke, Port, Request, Sleep, Slot
 from gomachinery_py.errors import ServiceUnavailable
 from gomachinery_py.incoming import brief_error
 from gomachinery_py.logs import about_message
 from gomachinery_py.worker.executor import Call, Ended, Executor
 from gomachinery_py.worker.relay import Paces, Relay
 from gomachinery_py.worker.room import Room
+from gomachinery_py.worker.suspects import Suspects
 
 __all__ = ["Pump"]
 
@@ -47,7 +48,10 @@ class _Life:
 
     core: Coroutine[Any, Any, None]
     delivery: Delivery | None
-    since: float = 0.0
+    #: When it is given back unless it has begun.
+    until: float = 0.0
+    #: How many slots it needs: all of them when it must run alone.
+    slots: int = 1
     has_slot: bool = False
 
 
@@ -87,6 +91,9 @@ class Pump:
         self._flights: deque[tuple[_Line, list[tuple[_Life, Request]], Flight]] = deque()
         self._ready: deque[tuple[_Life, Any]] = deque()
         self._waiting: deque[_Life] = deque()
+        # The life that waits, before all others, for its turn to run alone, or that runs alone.
+        self._suspect: _Life | None = None
+        self._suspects = Suspects()
         self._lines: dict[Port, _Line] = {}
         self._sleepers: list[tuple[float, int, _Life]] = []
         self._order = itertools.count()
@@ -117,7 +124,9 @@ class Pump:
     @property
     def counts(self) -> tuple[int, int]:
         """Calls under way, and messages that are here; for any thread, roughly."""
-        return self._room.concurrency - self._free_slots, sum(len(held) for held in list(self._held.values()))
+        suspect, held = self._suspect, sum(len(held) for held in list(self._held.values()))
+        is_alone = suspect is not None and suspect.has_slot
+        return 1 if is_alone else self._room.concurrency - self._free_slots, held
 
     def drain(self) -> None:
         """Give back what has not begun, finish what runs, then end."""
@@ -215,7 +224,7 @@ class Pump:
         if self._sleepers:
             moments.append(self._sleepers[0][0])
         if self._waiting:
-            moments.append(self._waiting[0].since + _PATIENCE)
+            moments.append(self._waiting[0].until)
         return None if not moments else max(0.0, min(moments) - self._clock.monotonic())
 
     def _accept(self, kind: str, what: Any) -> None:
@@ -273,10 +282,12 @@ class Pump:
                 life.has_slot = True
                 self._ready.append((life, None))
                 return
-            life.since = self._clock.monotonic()
+            life.until = self._clock.monotonic() + _PATIENCE
             self._waiting.append(life)
             if self._draining:
                 self._hand_back([life])
+        elif isinstance(effect, Alone):
+            self._wait_alone(life)
         elif isinstance(effect, Invoke):
             (self._async_calls if effect.is_async else self._calls).append(((life, effect), effect.call))
         elif isinstance(effect, Sleep):
@@ -286,16 +297,48 @@ class Pump:
             self._ready.append((life, TypeError(f"{effect!r} is not an effect of a core coroutine")))
 
     def _fill_slots(self) -> None:
-        while self._waiting and self._free_slots > 0:
-            self._free_slots -= 1
+        while self._waiting and self._free_slots >= self._waiting[0].slots:
             life = self._waiting.popleft()
+            self._free_slots -= life.slots
             life.has_slot = True
             self._ready.append((life, None))
+        if self._suspect is not None:
+            self._make_way(self._suspect)
 
     def _free_slot(self, life: _Life) -> None:
         if life.has_slot:
             life.has_slot = False
-            self._free_slots += 1
+            self._free_slots += life.slots
+            if life is self._suspect:
+                self._no_suspect()
+
+    def _wait_alone(self, life: _Life) -> None:
+        """One suspect at a time; everything else that has not begun goes back to the queue meanwhile."""
+        self._waiting.appendleft(life)
+        if self._suspect is not None or self._draining:
+            self._hand_back([life])
+            return
+        self._suspect = life
+        self._room.close()
+        now, delivery = self._clock.monotonic(), life.delivery
+        assert delivery is not None
+        life.until = now + self._suspects.patience(delivery.body, now)
+        life.slots = self._room.concurrency
+        if self._suspects.insists(delivery.body, now) and self._free_slots < life.slots:
+            log.warning(
+                "a task that must run alone has found no quiet moment for long: nothing new begins until what runs "
+                "here has ended; a worker with a concurrency of 1 would take it at once",
+                extra=about_message(delivery.body, delivery.queue),
+            )
+
+    def _make_way(self, suspect: _Life) -> None:
+        others = [life for life in self._waiting if life is not suspect]
+        if others:
+            self._hand_back(others)
+
+    def _no_suspect(self) -> None:
+        self._suspect = None
+        self._room.open()
 
     def _launch(self) -> bool:
         """Run calls that are short here, all others on threads; False when another thread drives on."""
@@ -381,24 +424,45 @@ class Pump:
             self._release(delivery)
 
     def _hand_back_stranded(self) -> None:
-        if self._waiting and self._waiting[0].since + _PATIENCE <= self._clock.monotonic():
-            self._room.too_slow()
-            self._hand_back(list(self._waiting))
+        if self._waiting and self._waiting[0].until <= self._clock.monotonic():
+            first = self._waiting[0]
+            if first is self._suspect:
+                self._send_away(first)
+            else:
+                self._room.too_slow()
+                self._hand_back(list(self._waiting))
 
-    def _hand_back(self, lives: Sequence[_Life]) -> None:
+    def _send_away(self, suspect: _Life) -> None:
+        """What runs here takes too long for it: to the end of the queue, so that others have their turn."""
+        delivery = suspect.delivery
+        assert delivery is not None
+        self._suspects.sent_away(delivery.body, self._clock.monotonic())
+        log.info(
+            "a task that must run alone goes to the end of the queue, since long ones run here",
+            extra=about_message(delivery.body, delivery.queue),
+        )
+        self._hand_back([suspect], to_end=True)
+
+    def _hand_back(self, lives: Sequence[_Life], *, to_end: bool = False) -> None:
         deliveries = []
         for life in lives:
             self._waiting.remove(life)
             self._lives.discard(life)
             life.core.close()
+            if life is self._suspect:
+                self._no_suspect()
             if life.delivery is not None:
                 deliveries.append(life.delivery)
         if deliveries:
-            self._begin(_Life(self._give_back(deliveries), None))
+            self._begin(_Life(self._give_back(deliveries, to_end=to_end), None))
 
-    async def _give_back(self, deliveries: Sequence[Delivery]) -> None:
+    async def _give_back(self, deliveries: Sequence[Delivery], *, to_end: bool) -> None:
         try:
-            await self._broker.hand_back(deliveries)
+            if to_end:
+                for delivery in deliveries:
+                    await self._broker.requeue(delivery)
+            else:
+                await self._broker.hand_back(deliveries)
         finally:
             for delivery in deliveries:
                 self._release(delivery)

@@ -28,6 +28,7 @@ class Room:
         self.mean_seconds = _UNKNOWN_SECONDS
         self._held = 0
         self._bytes = 0
+        self._is_closed = False
         self._condition = threading.Condition()
 
     def take(self, timeout: float) -> int:
@@ -55,6 +56,16 @@ class Room:
         with self._condition:
             self._bytes += size
 
+    def close(self) -> None:
+        """There is no room until :meth:`open`."""
+        self._is_closed = True
+
+    def open(self) -> None:
+        """There is as much room as is left."""
+        with self._condition:
+            self._is_closed = False
+            self._condition.notify_all()
+
     def ran(self, seconds: float) -> None:
         """A task took so long; called by one thread only."""
         self.mean_seconds += (seconds - self.mean_seconds) * 0.2
@@ -68,6 +79,6 @@ class Room:
             self._ahead = 0
 
     def _free(self) -> int:
-        if self._bytes >= _BYTES:
+        if self._is_closed or self._bytes >= _BYTES:
             return 0
         return self.concurrency + self._ahead - self._held
