@@ -18,7 +18,9 @@ from harness.services import WORKER_KINDS, MemcacheService
 from harness.signatures import signature
 
 from gomachinery_py import Arg, Server, Signature
-from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.effects import Request
+from gomachinery_py.errors import ServiceError, ServiceUnavailable, WrongKeyType
+from gomachinery_py.wire.model import SUCCESS, TaskResult, TaskState
 
 TTL = 3600
 
@@ -142,3 +144,21 @@ def test_errors_are_for_people(redis_server: RedisServer, memcached: MemcachedSe
             server.send_task(Signature("x", uuid="x" * 251))
         server.send_task(Signature("x", [Arg("string", "y" * 2_000_000)]))
     assert redis_server.client.llen("machinery_tasks") == 1
+
+
+def test_what_is_refused_harms_no_neighbour(redis_server: RedisServer, memcached: MemcachedServer) -> None:
+    """Of states that share an exchange only the one that is too large is refused; so it is with a key that is none."""
+    with Server(redis_server.url(), result_backend=memcached.url()) as server:
+        backend, port = server.backend, server.backend.port
+        states = [TaskState(uuid, state=SUCCESS, results=[]) for uuid in ("first", "large", "last")]
+        states[1].results = [TaskResult("string", "x" * 2_000_000)]
+
+        [first], [large], [last] = port.send([Request(port, backend.state_commands(state)) for state in states])
+
+        assert (first, last) == (None, None)
+        assert isinstance(large, ServiceError)
+        assert "refused 'large'" in str(large)
+        reads = [Request(port, [backend.read_command(key)]) for key in ("first", "with space", "last")]
+        [first], [nothing], [last] = port.send(reads)
+        assert isinstance(nothing, WrongKeyType)
+        assert (b'"first"' in first, b'"last"' in last) == (True, True)

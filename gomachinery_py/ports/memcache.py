@@ -106,6 +106,11 @@ class MemcachePort(Port):
                     clients[server].close()
                     found = _exchanged(clients[server], verb, mine)
             except Exception as error:
+                if len(indexes) > 1 and isinstance(error, (*_REFUSALS, MemcacheIllegalInputError)):
+                    # One of them is refused: which one is told when each goes by itself.
+                    for index in indexes:
+                        self._carry_out(clients, commands, [index], replies)
+                    continue
                 found = [self._explained(server, error, commands[indexes[0]][1])] * len(indexes)
             for index, reply in zip(indexes, found, strict=True):
                 replies[index] = reply
