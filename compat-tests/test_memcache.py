@@ -20,7 +20,7 @@ from harness.signatures import signature
 from gomachinery_py import Arg, Server, Signature
 from gomachinery_py.effects import Request
 from gomachinery_py.errors import ServiceError, ServiceUnavailable, WrongKeyType
-from gomachinery_py.wire.model import SUCCESS, TaskResult, TaskState
+from gomachinery_py.wire.model import FAILURE, SUCCESS, TaskResult, TaskState
 
 TTL = 3600
 
@@ -162,3 +162,20 @@ def test_what_is_refused_harms_no_neighbour(redis_server: RedisServer, memcached
         [first], [nothing], [last] = port.send(reads)
         assert isinstance(nothing, WrongKeyType)
         assert (b'"first"' in first, b'"last"' in last) == (True, True)
+
+
+def test_an_error_that_is_too_long_is_cut(redis_server: RedisServer, memcached: MemcachedServer) -> None:
+    """A task whose error's text memcached cannot take fails with the beginning of it, and is done with."""
+    with Server(redis_server.url(), result_backend=memcached.url()) as server:
+
+        @server.task
+        def fail() -> None:
+            raise ValueError("a long story " * 90_000)
+
+        with server.worker(concurrency=1):
+            result = fail.send()
+            wait_until(lambda: result.state.state == FAILURE, 20, "a failure")
+            wait_until(lambda: not redis_server.client.keys("*inflight*"), 20, "the end of the message")
+        assert result.state.error.startswith("a long story a long story")
+        assert "characters; the result store did not take it whole: memcached" in result.state.error
+        assert redis_server.client.llen("{machinery_tasks}:gmpy:dead") == 0
