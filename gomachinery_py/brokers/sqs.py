@@ -42,6 +42,7 @@ from gomachinery_py.sqs_commands import (
     ACCESS_DENIED,
     BATCH,
     MAX_DELAY_SECONDS,
+    MAX_MESSAGE_BYTES,
     MAX_NAME_BYTES,
     MAX_VISIBILITY_SECONDS,
     MAX_WAIT_SECONDS,
@@ -126,13 +127,23 @@ class SQSBroker(SQSMoves):
         queue, fields, _ = self._entry(signature)
         return [("SendMessage", {"MessageBody": fields.pop("MessageBody"), "QueueUrl": self._url(queue), **fields})]
 
+    def encoded(self, signature: Signature) -> bytes:
+        """The two characters of JSON that SQS does not take are escaped in it, which reads the same."""
+        body = super().encoded(signature).replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise SignatureError(
+                f"task {brief(signature.name)} has {len(body)} bytes, SQS takes {MAX_MESSAGE_BYTES}; "
+                "store the data elsewhere and send where it is"
+            )
+        return body
+
     def _entry(self, signature: Signature) -> tuple[str, dict[str, Any], int]:
         """The queue, what a message is sent with, and the bytes of its body."""
         # Before the routing key is filled in, as in Go: a body without one goes back to the default queue of whoever
         # sends it again.
         body = self.encoded(signature)
         self.adjust_routing_key(signature)
-        self.check_send(signature)
+        self._check_place(signature)
         fields: dict[str, Any] = {"MessageBody": body.decode()}
         if is_fifo(signature.routing_key):
             fields["MessageDeduplicationId"] = self._deduplication_id(signature)
@@ -142,6 +153,10 @@ class SQSBroker(SQSMoves):
         return signature.routing_key, fields, len(body)
 
     def check_send(self, signature: Signature) -> None:
+        self.encoded(signature)
+        self._check_place(signature)
+
+    def _check_place(self, signature: Signature) -> None:
         queue = signature.routing_key or self.default_queue
         if is_fifo(queue):
             if not signature.broker_message_group_id:
