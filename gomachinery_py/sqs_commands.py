@@ -32,6 +32,7 @@ __all__ = [
     "change_visibility",
     "delete",
     "is_fifo",
+    "is_for_good",
     "queue_name",
     "read_facts",
     "receive",
@@ -92,6 +93,11 @@ class QueueFacts:
 def is_fifo(queue: str) -> bool:
     """As Go tells it."""
     return queue.endswith(".fifo")
+
+
+def is_for_good(failed: Mapping[str, Any]) -> bool:
+    """Whether an entry of a batch failed by its own fault, and not because SQS could not just then."""
+    return bool(failed.get("SenderFault", True))
 
 
 def queue_name(url: str) -> str:

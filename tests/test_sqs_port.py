@@ -167,6 +167,43 @@ def test_the_ends_of_several_tasks_are_one_request(service: Service, port: SQSPo
     assert sorted(action for action, _ in service.asked) == ["DeleteMessage", "DeleteMessageBatch", "PurgeQueue"]
 
 
+def failed(at: int, code: str, *, theirs: bool) -> dict[str, Any]:
+    """An entry of an answer to a batch that was not carried out; whose fault that is SQS says."""
+    return {"Id": str(at), "Code": code, "Message": "some text", "SenderFault": not theirs}
+
+
+def test_what_a_batch_left_out_is_tried_again(service: Service, port: SQSPort) -> None:
+    """An entry that SQS itself failed at is sent once more, alone; one that is at fault itself is not."""
+    busy, wrong = failed(1, "InternalError", theirs=True), failed(2, "ReceiptHandleIsInvalid", theirs=False)
+    service.answers = [(200, {"Failed": [busy, wrong]}), (200, {"Successful": [{"Id": "1"}]})]
+    first, second, third = port.send([Request(port, [delete(held(service, number))]) for number in range(3)])
+
+    assert (first, second) == ([{}], [{}])
+    assert isinstance(third, list)
+    assert isinstance(third[0], SQSRefused)
+    assert [[entry["Id"] for entry in fields["Entries"]] for _, fields in service.asked] == [["0", "1", "2"], ["1"]]
+
+    for kind in ("SendMessageBatch", "ChangeMessageVisibilityBatch"):
+        service.asked.clear()
+        service.answers = [(200, {"Failed": [busy, wrong]}), (200, {"Failed": [busy]}), (200, {})]
+        entries = [{"Id": str(at), "MessageBody": "x", "ReceiptHandle": "x"} for at in range(3)]
+        for entry in entries:
+            del entry["ReceiptHandle" if kind == "SendMessageBatch" else "MessageBody"]
+        answer = run(_asked(port, (kind, {"QueueUrl": f"{service.url}/q", "Entries": entries})))
+        assert answer["Failed"] == [wrong]
+        assert [len(fields["Entries"]) for _, fields in service.asked] == [3, 1, 1]
+
+
+def test_an_end_that_sqs_fails_at_is_not_an_end(service: Service, port: SQSPort) -> None:
+    """A deletion that SQS cannot carry out for now is for the worker to wait for: its task would run again."""
+    service.answers = [(200, {"Failed": [failed(0, "InternalError", theirs=True)]})] * 3
+    first, second = port.send([Request(port, [delete(held(service, number))]) for number in range(2)])
+
+    assert isinstance(first, ServiceUnavailable)
+    assert "cannot answer now (InternalError: some text)" in str(first)
+    assert second == [{}]
+
+
 def test_a_batch_that_is_not_answered(service: Service, port: SQSPort) -> None:
     """Every one of the deletions that were put together is told, so that each can be tried again."""
     service.answers = [(503, problem("ServiceUnavailable"))] * 3
