@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -23,6 +22,7 @@ from gomachinery_py.effects import Command, Port, Request
 from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable
 from gomachinery_py.incoming import brief
 from gomachinery_py.mongodb_documents import Int64
+from gomachinery_py.ports.fork_lock import ForkLock
 from gomachinery_py.urls import MongoDBURL
 
 __all__ = ["MongoDBPort", "open_port"]
@@ -49,7 +49,7 @@ class MongoDBPort(Port):
     def __init__(self, url: MongoDBURL, results_expire_in: int) -> None:
         self._url = url
         self._expire = results_expire_in
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._client: Any = None
         self._pid = 0
         try:

@@ -29,6 +29,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Command, Port, Request
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
+from gomachinery_py.ports.fork_lock import ForkLock
 from gomachinery_py.ports.pubsub_calls import Batch, batches, failure
 from gomachinery_py.pubsub_commands import Pulled, Subscription
 from gomachinery_py.urls import PubSubURL
@@ -87,7 +88,7 @@ class PubSubPort(Port):
     def __init__(self, url: PubSubURL) -> None:
         self.project = url.project
         self.subscription = url.subscription
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._clients: _Clients | None = None
         self._pulls: dict[tuple[str, str], Any] = {}
         self._pid = os.getpid()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from botocore.exceptions import (
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Port, Request
 from gomachinery_py.errors import ServiceUnavailable
+from gomachinery_py.ports.fork_lock import ForkLock
 from gomachinery_py.secret import redact
 from gomachinery_py.sqs_commands import (
     ACCESS_DENIED,
@@ -87,7 +87,7 @@ class SQSPort(Port):
 
     def __init__(self, target: SQSTarget) -> None:
         self.target = target
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._pid = os.getpid()
         self._clients: dict[bool, Any] = {}
         self._pool: ThreadPoolExecutor | None = None
