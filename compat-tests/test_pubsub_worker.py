@@ -104,6 +104,22 @@ def test_what_is_too_large_leaves_nothing_behind(runs: Runs, redis: RedisServer)
     assert told == []
 
 
+def test_what_lay_here_too_long_is_not_run(runs: Runs, pubsub: PubSubServer, project: str) -> None:
+    """What a pull has brought while nothing was taken is somebody else's by the time that it is looked at."""
+    broker, queue = runs.server.broker, "machinery_tasks"
+    pubsub.publish(project, json.dumps(signature("note", ("int64", 1))).encode())
+    while taken := run(broker.fetch(queue, "first", 1, 0.0)):
+        run(broker.hand_back(taken))
+
+    other: list[Delivery] = []
+    wait_until(lambda: other.extend(run(broker.fetch(queue, "second", 1, 1.0))) or other, 60, "another delivery")
+
+    assert run(broker.fetch(queue, "first", 1, 0.0)) == []
+    assert len(other) == 1
+    run(broker.settle(other[0]))
+    assert pubsub.take(project) == []
+
+
 def test_a_worker_that_is_killed_loses_nothing(pubsub: PubSubServer, redis: RedisServer) -> None:
     """kill -9 in the middle of the work: another worker does all that was not done."""
     with short_directory() as directory, PubSubFleet(pubsub, redis, directory) as fleet:
