@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ class Service:
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.logins: list[str] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,6 +43,7 @@ class Service:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 service.asked.append((self.headers["X-Amz-Target"].rpartition(".")[2], body))
+                service.logins.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
                 status, told = service.answers.pop(0) if service.answers else (200, {})
                 text = json.dumps(told).encode()
                 self.send_response(status)
@@ -106,7 +109,14 @@ def problem(kind: str, text: str = "some text") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "kind", ["InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredTokenException", "UnrecognizedClientException"]
+    "kind",
+    [
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureException",
+        "ExpiredTokenException",
+        "UnrecognizedClientException",
+    ],
 )
 def test_a_refused_login(service: Service, port: SQSPort, kind: str) -> None:
     """Wrong or expired credentials are one line that says what to check; a worker waits until they are right."""
@@ -116,6 +126,24 @@ def test_a_refused_login(service: Service, port: SQSPort, kind: str) -> None:
 
     assert "\n" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_credentials_that_were_renewed(
+    service: Service, port: SQSPort, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """After a refused login they are looked up again, so a worker goes on when somebody has renewed them."""
+    file = tmp_path / "credentials"
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    file.write_text("[default]\naws_access_key_id = AKIAOLD\naws_secret_access_key = old\n")
+    service.answers = [(200, {}), (403, problem("ExpiredTokenException"))]
+    assert run(_asked(port, delete(held(service, 1)))) == {}
+    with pytest.raises(ServiceUnavailable, match="refused the login"):
+        run(_asked(port, delete(held(service, 1))))
+
+    file.write_text("[default]\naws_access_key_id = AKIANEW\naws_secret_access_key = new\n")
+    assert run(_asked(port, delete(held(service, 1)))) == {}
+    assert service.logins == ["AKIAOLD", "AKIAOLD", "AKIANEW"]
 
 
 async def _asked(port: SQSPort, command: Any) -> Any:

@@ -211,6 +211,9 @@ class DynamoDBPort(Port):
         if code == CONDITION_FAILED:
             return DynamoDBRefused(f"DynamoDB: {text}", code, response.get("Item"))
         if code in _LOGIN:
+            # Whoever renews the credentials need not start anything anew. Others may still wait for the client.
+            with self._lock:
+                self._client = None
             return ServiceUnavailable(f"DynamoDB ({self.target.label}) refused the login: {text}. Check {_CREDENTIALS}")
         if code == "ResourceNotFoundException":
             table, key = _table(parameters)

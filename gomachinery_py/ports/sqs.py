@@ -62,10 +62,13 @@ _LOGIN_CODES = {
     "ExpiredToken",
     "ExpiredTokenException",
     "IncompleteSignature",
+    "IncompleteSignatureException",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "InvalidSecurity",
+    "InvalidSignatureException",
     "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
@@ -264,6 +267,9 @@ class SQSPort(Port):
         text = redact_keys(str(detail.get("Message") or code).strip().rstrip("."))
         url = str(fields.get("QueueUrl", ""))
         if code in _LOGIN_CODES:
+            # Whoever renews the credentials need not start anything anew. Others may still wait for the clients.
+            with self._lock:
+                self._clients = {}
             raise ServiceUnavailable(
                 f"SQS at {self.target.label} refused the login ({code}: {text}): check the AWS access key, secret and "
                 "region"
