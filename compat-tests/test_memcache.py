@@ -179,3 +179,10 @@ def test_an_error_that_is_too_long_is_cut(redis_server: RedisServer, memcached: 
         assert result.state.error.startswith("a long story a long story")
         assert "characters; the result store did not take it whole: memcached" in result.state.error
         assert redis_server.client.llen("{machinery_tasks}:gmpy:dead") == 0
+
+
+def test_results_that_are_kept_for_long(redis_server: RedisServer, memcached: MemcachedServer) -> None:
+    """Beyond 2038 memcached would take the value and keep nothing."""
+    years = 50 * 365 * 24 * 3600
+    with Server(redis_server.url(), result_backend=memcached.url(), results_expire_in=years) as server:
+        assert server.send_task(Signature("x")).state.state == "PENDING"

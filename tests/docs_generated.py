@@ -29,7 +29,7 @@ KINDS = {
 # What Machinery's names and the services' pages do not say by themselves.
 NOTES = {
     "multiple_broker_separator": "what stands between several `amqp://` URLs in `broker`",
-    "results_expire_in": "seconds; 0 is 3600",
+    "results_expire_in": "seconds, up to a hundred years; 0 is 3600",
     "no_unix_signals": "workers leave SIGINT and SIGTERM alone",
     "redis.normal_tasks_poll_period": "milliseconds",
     "redis.delayed_tasks_poll_period": "milliseconds",
