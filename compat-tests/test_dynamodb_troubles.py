@@ -167,6 +167,23 @@ def test_a_result_that_is_too_large(
     assert worker.alive
 
 
+def test_an_error_that_is_too_long_is_cut(server: Callable[..., Server], redis_server: RedisServer) -> None:
+    """A task whose error's text does not fit an item fails with the beginning of it, and is done with."""
+    worker_server = server()
+
+    @worker_server.task
+    def fail() -> None:
+        raise ValueError("a long story " * 40_000)
+
+    with worker_server.worker(concurrency=1):
+        result = fail.send()
+        wait_until(lambda: result.state.state == "FAILURE", 20, "a failure")
+        wait_until(lambda: not redis_server.client.keys("*inflight*"), 20, "the end of the message")
+    assert result.state.error.startswith("a long story a long story")
+    assert "characters; the result store did not take it whole: DynamoDB" in result.state.error
+    assert redis_server.client.llen("{machinery_tasks}:gmpy:dead") == 0
+
+
 def _child(server: Server, results: Any) -> None:
     results.put(server.send_task(Signature("noop")).state.state)
 

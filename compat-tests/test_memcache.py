@@ -18,7 +18,9 @@ from harness.services import WORKER_KINDS, MemcacheService
 from harness.signatures import signature
 
 from gomachinery_py import Arg, Server, Signature
-from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.effects import Request
+from gomachinery_py.errors import ServiceError, ServiceUnavailable, WrongKeyType
+from gomachinery_py.wire.model import FAILURE, SUCCESS, TaskResult, TaskState
 
 TTL = 3600
 
@@ -138,7 +140,49 @@ def test_errors_are_for_people(redis_server: RedisServer, memcached: MemcachedSe
     with Server(redis_server.url(), result_backend=memcached.url()) as server:
         with pytest.raises(ServiceError, match="cannot be a key on memcached"):
             server.send_task(Signature("x", uuid="with space"))
-        with pytest.raises(ValueError, match="250 bytes"):
+        with pytest.raises(ValueError, match="has 251 bytes; this server's result store takes 250 at most"):
             server.send_task(Signature("x", uuid="x" * 251))
         server.send_task(Signature("x", [Arg("string", "y" * 2_000_000)]))
     assert redis_server.client.llen("machinery_tasks") == 1
+
+
+def test_what_is_refused_harms_no_neighbour(redis_server: RedisServer, memcached: MemcachedServer) -> None:
+    """Of states that share an exchange only the one that is too large is refused; so it is with a key that is none."""
+    with Server(redis_server.url(), result_backend=memcached.url()) as server:
+        backend, port = server.backend, server.backend.port
+        states = [TaskState(uuid, state=SUCCESS, results=[]) for uuid in ("first", "large", "last")]
+        states[1].results = [TaskResult("string", "x" * 2_000_000)]
+
+        [first], [large], [last] = port.send([Request(port, backend.state_commands(state)) for state in states])
+
+        assert (first, last) == (None, None)
+        assert isinstance(large, ServiceError)
+        assert "refused 'large'" in str(large)
+        reads = [Request(port, [backend.read_command(key)]) for key in ("first", "with space", "last")]
+        [first], [nothing], [last] = port.send(reads)
+        assert isinstance(nothing, WrongKeyType)
+        assert (b'"first"' in first, b'"last"' in last) == (True, True)
+
+
+def test_an_error_that_is_too_long_is_cut(redis_server: RedisServer, memcached: MemcachedServer) -> None:
+    """A task whose error's text memcached cannot take fails with the beginning of it, and is done with."""
+    with Server(redis_server.url(), result_backend=memcached.url()) as server:
+
+        @server.task
+        def fail() -> None:
+            raise ValueError("a long story " * 90_000)
+
+        with server.worker(concurrency=1):
+            result = fail.send()
+            wait_until(lambda: result.state.state == FAILURE, 20, "a failure")
+            wait_until(lambda: not redis_server.client.keys("*inflight*"), 20, "the end of the message")
+        assert result.state.error.startswith("a long story a long story")
+        assert "characters; the result store did not take it whole: memcached" in result.state.error
+        assert redis_server.client.llen("{machinery_tasks}:gmpy:dead") == 0
+
+
+def test_results_that_are_kept_for_long(redis_server: RedisServer, memcached: MemcachedServer) -> None:
+    """Beyond 2038 memcached would take the value and keep nothing."""
+    years = 50 * 365 * 24 * 3600
+    with Server(redis_server.url(), result_backend=memcached.url(), results_expire_in=years) as server:
+        assert server.send_task(Signature("x")).state.state == "PENDING"

@@ -156,6 +156,20 @@ def test_tasks_outlive_a_restart(redis_server: RedisServer, mongo: MongoServer) 
             wait_until(lambda: not redis_server.client.keys("*inflight*"), 20, "all of them stored")
 
 
+def test_text_that_is_no_unicode(redis_server: RedisServer, mongo: MongoServer) -> None:
+    """An error that names a file whose name is no UTF-8 is stored, with U+FFFD in it, as Go's JSON has it."""
+    with Server(redis_server.url(), result_backend=mongo.url()) as server:
+
+        @server.task
+        def fail() -> None:
+            raise OSError("cannot read b\udcff")
+
+        with server.worker(concurrency=1):
+            result = fail.send()
+            wait_until(lambda: result.state.state == "FAILURE", 20, "a failure")
+        assert result.state.error == "cannot read b\ufffd"
+
+
 def test_errors_are_for_people(redis_server: RedisServer) -> None:
     """Nobody there is one line with the password masked, within two seconds."""
     nobody = f"mongodb://user:s3cret@127.0.0.1:{free_port()}"

@@ -23,10 +23,10 @@ from harness.pubsub_server import PubSubServer
 from harness.redis_server import RedisServer, free_port
 from harness.signatures import signature
 
-from gomachinery_py import Server
+from gomachinery_py import Group, Server
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import run
-from gomachinery_py.errors import PublishError
+from gomachinery_py.errors import PublishError, SignatureError
 from gomachinery_py.pubsub_commands import PubSubRefused
 
 ONE_LINE_SECONDS = 2.0
@@ -81,6 +81,43 @@ def commands_of(server: Server) -> list[tuple[float, str, dict[str, Any]]]:
     told: list[tuple[float, str, dict[str, Any]]] = []
     server.broker.port.observer = lambda command: told.append((time.time(), *command))
     return told
+
+
+def test_what_is_too_large_leaves_nothing_behind(runs: Runs, redis: RedisServer) -> None:
+    """A task over 10 MB is refused before any state is stored, and before any other member of its group is sent."""
+
+    @runs.server.task
+    def size(text: str) -> int:
+        return len(text)
+
+    told = commands_of(runs.server)
+    redis.flush()
+    large = "x" * 10_000_000
+    with pytest.raises(SignatureError, match="task size has 10000"):
+        size.send(large)
+    with pytest.raises(SignatureError, match="Pub/Sub takes 10000000"):
+        runs.server.send_group(Group(*[size.s("x") for _ in range(200)], size.s(large)))
+    with pytest.raises(SignatureError, match="Pub/Sub takes 10000000"):
+        runs.server.send_many(size, [*[("x",)] * 200, (large,)])
+
+    assert redis.client.keys() == []
+    assert told == []
+
+
+def test_what_lay_here_too_long_is_not_run(runs: Runs, pubsub: PubSubServer, project: str) -> None:
+    """What a pull has brought while nothing was taken is somebody else's by the time that it is looked at."""
+    broker, queue = runs.server.broker, "machinery_tasks"
+    pubsub.publish(project, json.dumps(signature("note", ("int64", 1))).encode())
+    while taken := run(broker.fetch(queue, "first", 1, 0.0)):
+        run(broker.hand_back(taken))
+
+    other: list[Delivery] = []
+    wait_until(lambda: other.extend(run(broker.fetch(queue, "second", 1, 1.0))) or other, 60, "another delivery")
+
+    assert run(broker.fetch(queue, "first", 1, 0.0)) == []
+    assert len(other) == 1
+    run(broker.settle(other[0]))
+    assert pubsub.take(project) == []
 
 
 def test_a_worker_that_is_killed_loses_nothing(pubsub: PubSubServer, redis: RedisServer) -> None:

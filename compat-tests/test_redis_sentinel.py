@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -108,8 +109,24 @@ def test_passwords_and_tls(directory: Path) -> None:
         ):
             changed: dict[str, Any] = {"url": several.url(), **settings, **wrong}
             assert text in _refusal(changed.pop("url"), **changed)
+        # A sentinel would be told its password, and believed, whoever it is.
+        elsewhere = {**settings, "tlsconfig__servername": "elsewhere.example"}
+        assert "no sentinel at" in _refusal(several.url(), **elsewhere)
+        assert "no sentinel at" in asyncio.run(_async_refusal(several.url(), **elsewhere))
+        with make_server(several.url(), tlsconfig__servername="localhost", **settings) as server:
+            assert server.tasks["count"].send(1).state.state == "PENDING"
     finally:
         several.stop()
+
+
+async def _async_refusal(url: str, **settings: Any) -> str:
+    server = make_server(url, **settings)
+    try:
+        with pytest.raises(ServiceUnavailable) as caught:
+            await server.tasks["count"].asend(1)
+        return str(caught.value)
+    finally:
+        await server.aclose()
 
 
 def test_clear_errors(fleet: Fleet) -> None:

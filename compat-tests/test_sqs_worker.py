@@ -23,7 +23,7 @@ from harness.signatures import signature
 from harness.sqs_server import SQSServer
 
 from gomachinery_py import Arg, Chain, Config, Context, Group, Server, Signature, TaskFailed
-from gomachinery_py.errors import PublishError, ServiceError, ServiceUnavailable
+from gomachinery_py.errors import PublishError, ServiceError, ServiceUnavailable, SignatureError
 
 Make = Callable[..., Server]
 
@@ -259,6 +259,47 @@ def test_a_callback_that_cannot_be_sent(make_server: Make, sqs_server: SQSServer
         assert chain.members[0].get(timeout=10) == 1
         wait_until(lambda: sqs_server.counts(dead)[0] == 1, 10, "a dead letter", interval=0.05)
         emptied(sqs_server, queue)
+
+
+def test_what_sqs_can_never_take_leaves_nothing_behind(
+    make_server: Make, sqs_server: SQSServer, redis_server: RedisServer, sqs_queue: str
+) -> None:
+    """Too large, too late or without a FIFO group: an error before any state is stored and any other task is sent."""
+    server = make_server(sqs_queue)
+
+    @server.task
+    def size(text: str) -> int:
+        return len(text)
+
+    large = "y" * 1_100_000
+    with pytest.raises(
+        SignatureError, match=r"task size has 11\d{5} bytes, SQS takes 1048576; store the data elsewhere"
+    ):
+        size.send(large)
+    with pytest.raises(SignatureError, match="please specify BrokerMessageGroupId"):
+        size.using(routing_key="other.fifo").send("x")
+    with pytest.raises(SignatureError, match="Max AWS SQS delay exceeded"):
+        size.using(countdown=1000).send("x")
+    with pytest.raises(SignatureError, match="SQS takes 1048576"):
+        server.send_group(Group(*[size.s("x") for _ in range(200)], size.s(large)))
+    with pytest.raises(SignatureError, match="SQS takes 1048576"):
+        server.send_many(size, [*[("x",)] * 200, (large,)])
+
+    assert redis_server.client.keys() == []
+    assert sqs_server.counts(sqs_queue) == (0, 0)
+
+
+def test_characters_that_sqs_does_not_take(make_server: Make, sqs_queue: str) -> None:
+    """They are sent as JSON escapes, which read the same."""
+    server = make_server(sqs_queue)
+
+    @server.task
+    def echo(text: str) -> str:
+        return text
+
+    text = "\ufffe \uffff \x7f \x01 \U0001ffff ż"
+    with server.worker(concurrency=1):
+        assert echo.send(text).get(timeout=10) == text
 
 
 def test_many_at_once(make_server: Make, sqs_server: SQSServer, sqs_queue: str) -> None:

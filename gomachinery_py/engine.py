@@ -28,7 +28,15 @@ from gomachinery_py.errors import (
     WrongKeyType,
 )
 from gomachinery_py.golang.time import Time
-from gomachinery_py.incoming import LAST_ETA_NS, MAX_BODY_BYTES, MAX_RETRY_TIMEOUT, brief, error_text, reject_reason
+from gomachinery_py.incoming import (
+    LAST_ETA_NS,
+    MAX_BODY_BYTES,
+    MAX_RETRY_TIMEOUT,
+    brief,
+    error_text,
+    reject_reason,
+    shortened,
+)
 from gomachinery_py.logs import about
 from gomachinery_py.observing import Observers
 from gomachinery_py.producer import Producer
@@ -342,10 +350,18 @@ class Engine:
         again: bool = False,
     ) -> None:
         text = error_text(error)
-        callbacks = [with_error(callback, text) for callback in signature.on_error or ()]
-        steps = () if again else (*before, (FAILURE, None, text))
         stays = signature.stop_task_deletion_on_error and self.broker.is_sqs
-        held = await self.writes.commit(delivery, signature, origin, steps, callbacks, settle=not stays)
+        while True:
+            callbacks = [with_error(callback, text) for callback in signature.on_error or ()]
+            steps = () if again else (*before, (FAILURE, None, text))
+            try:
+                held = await self.writes.commit(delivery, signature, origin, steps, callbacks, settle=not stays)
+                break
+            except ServiceError as refused:
+                # An item of DynamoDB has 400 KB at most, one of memcached 1 MiB.
+                if again or isinstance(refused, WrongKeyType) or (shorter := shortened(text, str(refused))) is None:
+                    raise
+                text = shorter
         if stays:
             await self.broker.leave(delivery)
         if held and not again:

@@ -29,6 +29,7 @@ __all__ = [
     "clipped",
     "error_text",
     "reject_reason",
+    "shortened",
 ]
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -38,6 +39,7 @@ MAX_SIGNATURES: Final = 10_000
 """Signatures in one message, callbacks of callbacks included."""
 MAX_TEXT: Final = 1 << 20
 """Characters of an error's text that are stored and passed on to OnError callbacks."""
+_BEGINNING: Final = 1000
 LAST_ETA_NS: Final = (1 << 63) - 1
 """2262-04-11: later moments do not fit the int64 nanoseconds that Go orders delayed tasks by."""
 
@@ -159,6 +161,14 @@ def brief_error(error: BaseException) -> str:
 def clipped(text: str) -> str:
     """Text as it is stored: whole, unless it is so long that storing it would do harm."""
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}… ({len(text)} characters)"
+
+
+def shortened(text: str, refusal: str) -> str | None:
+    """The beginning of an error's text that a result store refused to take; None when its length cannot be why."""
+    if len(text) <= 2 * _BEGINNING:
+        return None
+    why = f"{len(text)} characters; the result store did not take it whole: {brief(refusal, 200)}"
+    return f"{text[:_BEGINNING]}… ({why})"
 
 
 def error_text(error: BaseException) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "read_group",
     "read_state",
     "result_document",
+    "utf8",
 ]
 
 Document: TypeAlias = dict[str, Any]
@@ -59,7 +60,7 @@ def date(moment: datetime) -> datetime:
 
 def result_document(result: TaskResult) -> Document:
     """One result. What its type and BSON do not tell exactly is told by an attribute that Go ignores."""
-    document: Document = {"type": _text(result.type), "value": _stored(result.type, result.value)}
+    document: Document = {"type": utf8(result.type), "value": _stored(result.type, result.value)}
     if isinstance(result.value, str) and not isinstance(result.value, Number) and result.type == "string":
         is_json, value = _decoded(result.value)
         if is_json:
@@ -125,7 +126,7 @@ def _stored(kind: str, value: Any) -> Any:
         return Int64(number) if -(2**63) <= number < 2**63 else str(number)
     if kind in _FLOATS and isinstance(value, int | float | Number):
         return float(value)
-    return _text(value) if isinstance(value, str) else _text(value_text(value))
+    return utf8(value) if isinstance(value, str) else utf8(value_text(value))
 
 
 def _finite(text: str) -> float:
@@ -155,10 +156,10 @@ def _decoded(text: str) -> tuple[bool, Any]:
 def _plain(value: Any) -> Any:
     """Decoded JSON as BSON takes it."""
     if isinstance(value, dict):
-        return {_text(key).replace("\0", ""): _plain(each) for key, each in value.items()}
+        return {utf8(key).replace("\0", ""): _plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    return _text(value) if isinstance(value, str) else value
+    return utf8(value) if isinstance(value, str) else value
 
 
 def _read_result(document: Mapping[str, Any]) -> TaskResult:
@@ -188,7 +189,7 @@ def _loaded(value: Any) -> Any:
 
 def _exact(result: TaskResult) -> str:
     """A result as it is on the wire."""
-    return _text(f'{{"Type":{value_text(result.type)},"Value":{value_text(result.value)}}}')
+    return utf8(f'{{"Type":{value_text(result.type)},"Value":{value_text(result.value)}}}')
 
 
 def _read_date(value: Any) -> datetime:
@@ -206,6 +207,6 @@ def _string(value: Any) -> str:
     return value
 
 
-def _text(text: str) -> str:
+def utf8(text: str) -> str:
     """Text as BSON takes it: what no reader can read becomes U+FFFD, as in Go."""
     return _LONE_SURROGATE.sub("\ufffd", text)

@@ -111,17 +111,16 @@ class FieldChecks:
             if value:
                 seen.setdefault(value, brief(self.signature.name))
         limits = self.limits
-        for field, most in (
-            ("uuid", limits.uuid_bytes),
-            ("group_uuid", limits.uuid_bytes),
-            ("routing_key", limits.routing_key_bytes),
+        for field, most, taker in (
+            ("uuid", limits.uuid_bytes, "result store"),
+            ("group_uuid", limits.uuid_bytes, "result store"),
+            ("routing_key", limits.routing_key_bytes, "broker"),
         ):
             name = getattr(self.signature, field)
             if most and len(name.encode()) > most:
-                service = "SQS" if limits.broker_is_sqs and field == "routing_key" else "RabbitMQ"
                 raise SignatureError(
-                    f"{self.where}: {field} {brief(name, 40)!r} is the name of a queue, which {service} limits to "
-                    f"{most} bytes"
+                    f"{self.where}: {field} {brief(name, 40)!r} has {len(name.encode())} bytes; this server's {taker} "
+                    f"takes {most} at most"
                 )
         queue = self.signature.routing_key
         if queue and (queue in self.limits.keys or self.limits.is_reserved(queue)):

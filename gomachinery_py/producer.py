@@ -129,6 +129,8 @@ class Producer:
         if self.fused:
             await self.broker.port.execute_many(self.commands(signature, is_new=is_new), atomic=True)
             return
+        if is_new:
+            self.broker.check_send(signature)
         await self.backend.store(self.backend.pending_state(signature))
         self.about_to_publish(signature, is_new=is_new)
         await self.broker.publish(signature)
@@ -136,6 +138,8 @@ class Producer:
     async def send_tasks(self, signatures: Sequence[Signature]) -> None:
         """Many independent tasks, each as :meth:`send_task` does it, in as few round trips as possible."""
         if not self.fused:
+            for signature in signatures:
+                self.broker.check_send(signature)
             for some in _batches(signatures):
                 pending = [self.backend.pending_state(self.prepare(signature)) for signature in some]
                 await self.backend.store_pending(pending)
@@ -174,6 +178,8 @@ class Producer:
                 self._sign(member)
         # Encoded first: what cannot be sent is found before anything is stored.
         published = [self.broker.publish_commands(member) for member in members] if self.fused else []
+        for member in () if self.fused else members:
+            self.broker.check_send(member)
         meta = self.backend.new_group(group_uuid, [member.uuid for member in members])
         group = self.backend.group_commands(meta)
         for batch in _batches(members):

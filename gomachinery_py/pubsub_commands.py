@@ -58,6 +58,7 @@ class Pulled:
     """A message that was pulled.
 
     ``attempt`` counts its deliveries, from 1, where the subscription has a dead-letter policy; elsewhere it is 0.
+    ``lay`` is for how many seconds it had been here before anybody asked for it, the same for all of one pull.
     """
 
     ack_id: str
@@ -65,6 +66,7 @@ class Pulled:
     data: bytes
     attempt: int
     published_ns: int
+    lay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

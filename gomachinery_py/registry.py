@@ -9,7 +9,7 @@ import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from gomachinery_py.backends.base import Backend
 from gomachinery_py.brokers.base import Broker
@@ -51,6 +51,9 @@ class _Row:
     extra: str | None = None
     lock: str | None = None
 
+
+# Dates end in the year 9999, and some stores count in 64-bit nanoseconds.
+_LONGEST_KEPT: Final = 100 * 366 * 24 * 3600
 
 _ROWS: dict[type[Any], _Row] = {
     RedisURL: _Row(
@@ -138,6 +141,11 @@ def open_services(config: Config, clock: Clock, *, crash_safe: bool = True) -> S
     Where both name the same server they share one port, so that writes to both can be one step.
     Raises ConfigError for a URL that no service has, MissingExtra when the client library is not installed.
     """
+    if not 0 <= config.results_expire_in <= _LONGEST_KEPT:
+        raise ConfigError(
+            f"results_expire_in is {config.results_expire_in}: it must be from 0 (which is an hour) to {_LONGEST_KEPT} "
+            "seconds, a hundred years; otherwise nobody could read a result"
+        )
     strict_sqs = "DISABLE_STRICT_SQS_CHECK" not in os.environ
     separator = config.multiple_broker_separator
     broker_url = _several(config.broker, separator, lambda url: parse_broker(url, strict_sqs=strict_sqs))

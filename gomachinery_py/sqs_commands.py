@@ -19,6 +19,7 @@ __all__ = [
     "BATCH",
     "BATCH_BYTES",
     "MAX_DELAY_SECONDS",
+    "MAX_MESSAGE_BYTES",
     "MAX_NAME_BYTES",
     "MAX_VISIBILITY_SECONDS",
     "MAX_WAIT_SECONDS",
@@ -31,6 +32,7 @@ __all__ = [
     "change_visibility",
     "delete",
     "is_fifo",
+    "is_for_good",
     "queue_name",
     "read_facts",
     "receive",
@@ -44,7 +46,9 @@ SQSCommand: TypeAlias = tuple[str, dict[str, Any]]
 BATCH: Final = 10
 """Messages in one request."""
 BATCH_BYTES: Final = 256 * 1024
-"""Bytes of the bodies in one request."""
+"""Bytes of the bodies in one request; a message that is larger is one by itself."""
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+"""No queue takes more; many take less (MaximumMessageSize)."""
 MAX_DELAY_SECONDS: Final = 15 * 60
 MAX_WAIT_SECONDS: Final = 20
 MAX_VISIBILITY_SECONDS: Final = 12 * 3600
@@ -89,6 +93,11 @@ class QueueFacts:
 def is_fifo(queue: str) -> bool:
     """As Go tells it."""
     return queue.endswith(".fifo")
+
+
+def is_for_good(failed: Mapping[str, Any]) -> bool:
+    """Whether an entry of a batch failed by its own fault, and not because SQS could not just then."""
+    return bool(failed.get("SenderFault", True))
 
 
 def queue_name(url: str) -> str:

@@ -29,7 +29,7 @@ KINDS = {
 # What Machinery's names and the services' pages do not say by themselves.
 NOTES = {
     "multiple_broker_separator": "what stands between several `amqp://` URLs in `broker`",
-    "results_expire_in": "seconds; 0 is 3600",
+    "results_expire_in": "seconds, up to a hundred years; 0 is 3600",
     "no_unix_signals": "workers leave SIGINT and SIGTERM alone",
     "redis.normal_tasks_poll_period": "milliseconds",
     "redis.delayed_tasks_poll_period": "milliseconds",
@@ -38,8 +38,9 @@ NOTES = {
     "redis.write_timeout": "seconds",
     "redis.connect_timeout": "seconds",
     "redis.delayed_tasks_key": "`delayed_tasks` unless set",
-    "sqs.receive_wait_time_seconds": "seconds",
-    "sqs.receive_visibility_timeout": "seconds; null is the queue's own",
+    "sqs.receive_wait_time_seconds": "seconds, 20 at most; 0 is 1",
+    "sqs.receive_visibility_timeout": "seconds; null and 0 are the queue's own",
+    "sqs.visibility_hearth_beat": "on unless it is set to false, unlike in Go",
     "amqp.prefetch_count": "counts when it is set; see RabbitMQ",
 }
 HEAD = """# Configuration

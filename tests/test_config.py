@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gomachinery_py import Server
 from gomachinery_py.config import AMQPConfig, Config, RedisConfig, SQSConfig, TLSConfig, merge
 from gomachinery_py.errors import ConfigError
 
@@ -390,3 +391,11 @@ def test_either_name_means_a_cluster() -> None:
         RedisConfig(cluster_enabled=True).is_cluster,
         RedisConfig().is_cluster,
     ] == [True, True, False]
+
+
+@pytest.mark.parametrize("seconds", [-1, 10**12, 10**18])
+@pytest.mark.parametrize("store", ["redis://127.0.0.1", "memcache://127.0.0.1", "mongodb://127.0.0.1", "null"])
+def test_results_that_nobody_could_read(store: str, seconds: int) -> None:
+    """A time that is past, or after every store's last date, is refused when the Server is made."""
+    with pytest.raises(ConfigError, match=f"results_expire_in is {seconds}: it must be from 0"):
+        Server("redis://127.0.0.1", result_backend=store, results_expire_in=seconds)

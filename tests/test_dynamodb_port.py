@@ -28,6 +28,7 @@ class Answers(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: list[tuple[int, dict[str, Any]] | None] = [(200, {})]
         self.asked = 0
+        self.logins: list[str] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -36,6 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.logins.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
         answers = self.server.answers
         answer = answers[min(self.server.asked, len(answers) - 1)]
         self.server.asked += 1
@@ -84,7 +86,7 @@ def port(one_server: Answers) -> Iterator[DynamoDBPort]:  # noqa: ARG001
 
 @pytest.fixture
 def server(one_server: Answers) -> Answers:
-    one_server.answers, one_server.asked = [(200, {})], 0
+    one_server.answers, one_server.asked, one_server.logins = [(200, {})], 0, []
     return one_server
 
 
@@ -149,6 +151,19 @@ def test_refusals(port: DynamoDBPort, server: Answers, answer: Any, kind: type[E
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
     assert server.asked == 1
+
+
+def test_credentials_that_were_renewed(port: DynamoDBPort, server: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a refused login they are looked up again, so a worker goes on when somebody has renewed them."""
+    server.answers = [(200, {}), refusal("ExpiredTokenException"), (200, {})]
+    run(ask(port))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "new")
+    with pytest.raises(ServiceUnavailable, match="refused the login"):
+        run(ask(port))
+
+    run(ask(port))
+    assert server.logins == ["id", "id", "new"]
+    port.close()
 
 
 def test_what_boto3_refuses(port: DynamoDBPort, server: Answers) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -205,6 +206,21 @@ def test_a_message_that_comes_twice_is_one() -> None:
     assert fetch(broker) == []
     run(broker.settle(delivery))
     assert port.sent[-1] == ("Acknowledge", {"subscription": SUBSCRIPTION, "ack_ids": ["again"]})
+
+
+def test_what_lay_in_a_pull() -> None:
+    """Its time began when it came; what came too long ago is given back, since it may be somebody else's by now."""
+    broker, port, clock = make_broker()
+    port.waiting = [replace(message(1), lay=4.0)]
+    [delivery] = fetch(broker)
+    clock.seconds = 5
+    assert run(broker.holds(delivery))
+    clock.seconds = 6
+    assert not run(broker.holds(delivery))
+
+    port.waiting = [replace(message(2), lay=6.0)]
+    assert fetch(broker) == []
+    assert port.deadlines() == [(["a2"], 0)]
 
 
 def test_pauses_grow() -> None:

@@ -223,6 +223,26 @@ def test_the_heartbeat() -> None:
     assert run(broker.holds(first)) is False
 
 
+def test_a_message_that_sqs_fails_to_keep_is_still_ours() -> None:
+    """Until its time is over it is tried again at each beat; given up, its task would run twice."""
+    broker, port, clock = make_broker()
+    [delivery] = fetched(broker, port, message(encode_signature(Signature("add"))))
+    busy = {"Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False}]}
+
+    clock.seconds += 15
+    port.answers["ChangeMessageVisibilityBatch"] = [busy]
+    run(broker.beat("machinery_tasks", "me"))
+    clock.seconds += 7
+    run(broker.beat("machinery_tasks", "me"))
+    clock.seconds += 20
+    assert run(broker.holds(delivery))
+
+    port.answers["ChangeMessageVisibilityBatch"] = [busy]
+    clock.seconds += 10
+    run(broker.beat("machinery_tasks", "me"))
+    assert not run(broker.holds(delivery))
+
+
 @pytest.mark.parametrize(("given", "beats"), [({}, 1), ({"sqs__visibility_hearth_beat": False}, 0)])
 def test_the_heartbeat_can_be_switched_off(given: dict[str, Any], beats: int) -> None:
     """It is on unless the configuration says that it is off."""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ class Service:
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.logins: list[str] = []
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,6 +43,7 @@ class Service:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 service.asked.append((self.headers["X-Amz-Target"].rpartition(".")[2], body))
+                service.logins.append(self.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
                 status, told = service.answers.pop(0) if service.answers else (200, {})
                 text = json.dumps(told).encode()
                 self.send_response(status)
@@ -106,7 +109,14 @@ def problem(kind: str, text: str = "some text") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "kind", ["InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredTokenException", "UnrecognizedClientException"]
+    "kind",
+    [
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureException",
+        "ExpiredTokenException",
+        "UnrecognizedClientException",
+    ],
 )
 def test_a_refused_login(service: Service, port: SQSPort, kind: str) -> None:
     """Wrong or expired credentials are one line that says what to check; a worker waits until they are right."""
@@ -116,6 +126,24 @@ def test_a_refused_login(service: Service, port: SQSPort, kind: str) -> None:
 
     assert "\n" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_credentials_that_were_renewed(
+    service: Service, port: SQSPort, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """After a refused login they are looked up again, so a worker goes on when somebody has renewed them."""
+    file = tmp_path / "credentials"
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    file.write_text("[default]\naws_access_key_id = AKIAOLD\naws_secret_access_key = old\n")
+    service.answers = [(200, {}), (403, problem("ExpiredTokenException"))]
+    assert run(_asked(port, delete(held(service, 1)))) == {}
+    with pytest.raises(ServiceUnavailable, match="refused the login"):
+        run(_asked(port, delete(held(service, 1))))
+
+    file.write_text("[default]\naws_access_key_id = AKIANEW\naws_secret_access_key = new\n")
+    assert run(_asked(port, delete(held(service, 1)))) == {}
+    assert service.logins == ["AKIAOLD", "AKIAOLD", "AKIANEW"]
 
 
 async def _asked(port: SQSPort, command: Any) -> Any:
@@ -165,6 +193,43 @@ def test_the_ends_of_several_tasks_are_one_request(service: Service, port: SQSPo
     other = Request(port, [("PurgeQueue", {"QueueUrl": f"{service.url}/q"})])
     assert port.send([*requests, other, Request(port, [delete(held(service, 10))])]) == [[{}]] * 12
     assert sorted(action for action, _ in service.asked) == ["DeleteMessage", "DeleteMessageBatch", "PurgeQueue"]
+
+
+def failed(at: int, code: str, *, theirs: bool) -> dict[str, Any]:
+    """An entry of an answer to a batch that was not carried out; whose fault that is SQS says."""
+    return {"Id": str(at), "Code": code, "Message": "some text", "SenderFault": not theirs}
+
+
+def test_what_a_batch_left_out_is_tried_again(service: Service, port: SQSPort) -> None:
+    """An entry that SQS itself failed at is sent once more, alone; one that is at fault itself is not."""
+    busy, wrong = failed(1, "InternalError", theirs=True), failed(2, "ReceiptHandleIsInvalid", theirs=False)
+    service.answers = [(200, {"Failed": [busy, wrong]}), (200, {"Successful": [{"Id": "1"}]})]
+    first, second, third = port.send([Request(port, [delete(held(service, number))]) for number in range(3)])
+
+    assert (first, second) == ([{}], [{}])
+    assert isinstance(third, list)
+    assert isinstance(third[0], SQSRefused)
+    assert [[entry["Id"] for entry in fields["Entries"]] for _, fields in service.asked] == [["0", "1", "2"], ["1"]]
+
+    for kind in ("SendMessageBatch", "ChangeMessageVisibilityBatch"):
+        service.asked.clear()
+        service.answers = [(200, {"Failed": [busy, wrong]}), (200, {"Failed": [busy]}), (200, {})]
+        entries = [{"Id": str(at), "MessageBody": "x", "ReceiptHandle": "x"} for at in range(3)]
+        for entry in entries:
+            del entry["ReceiptHandle" if kind == "SendMessageBatch" else "MessageBody"]
+        answer = run(_asked(port, (kind, {"QueueUrl": f"{service.url}/q", "Entries": entries})))
+        assert answer["Failed"] == [wrong]
+        assert [len(fields["Entries"]) for _, fields in service.asked] == [3, 1, 1]
+
+
+def test_an_end_that_sqs_fails_at_is_not_an_end(service: Service, port: SQSPort) -> None:
+    """A deletion that SQS cannot carry out for now is for the worker to wait for: its task would run again."""
+    service.answers = [(200, {"Failed": [failed(0, "InternalError", theirs=True)]})] * 3
+    first, second = port.send([Request(port, [delete(held(service, number))]) for number in range(2)])
+
+    assert isinstance(first, ServiceUnavailable)
+    assert "cannot answer now (InternalError: some text)" in str(first)
+    assert second == [{}]
 
 
 def test_a_batch_that_is_not_answered(service: Service, port: SQSPort) -> None:

@@ -24,6 +24,8 @@ __all__ = ["MemcacheBackend"]
 # Go holds its lock for a moment. One that a crashed worker left behind is never given back.
 _ORPHAN_SECONDS: Final = 10.0
 _LOOK_AGAIN_SECONDS: Final = 0.02
+# 2038: memcached takes a later moment for one that is past, and keeps nothing.
+_LAST_EXPTIME: Final = 2**31 - 1
 
 
 class MemcacheBackend(KeyValueBackend):
@@ -38,8 +40,9 @@ class MemcacheBackend(KeyValueBackend):
     def __init__(self, port: Port, clock: Clock, results_expire_in: int) -> None:
         super().__init__(port, clock, results_expire_in or names.RESULTS_EXPIRE_IN)
 
-    def _exptime(self) -> int:
-        return self.clock.unix_ns() // 1_000_000_000 + self.results_expire_in
+    def _exptime(self, seconds: int | None = None) -> int:
+        seconds = self.results_expire_in if seconds is None else seconds
+        return min(_LAST_EXPTIME, self.clock.unix_ns() // 1_000_000_000 + seconds)
 
     def read_command(self, key: str) -> Command:
         return ("get", key)
@@ -53,7 +56,7 @@ class MemcacheBackend(KeyValueBackend):
     def kept_command(self, key: str, value: bytes, seconds: float | None) -> Command:
         if seconds is None:
             return self.write_command(key, value)
-        expires = 0 if seconds == math.inf else self.clock.unix_ns() // 1_000_000_000 + max(1, math.ceil(seconds))
+        expires = 0 if seconds == math.inf else self._exptime(max(1, math.ceil(seconds)))
         return ("set", key, value, expires)
 
     async def trigger_chord(self, snapshot: GroupSnapshot) -> bool:

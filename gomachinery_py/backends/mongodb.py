@@ -27,6 +27,7 @@ from gomachinery_py.mongodb_documents import (
     read_group,
     read_state,
     result_document,
+    utf8,
 )
 from gomachinery_py.urls import MongoDBURL, parse_backend
 from gomachinery_py.wire import names
@@ -62,7 +63,7 @@ class MongoDBBackend(Backend):
         if state.state == SUCCESS:
             fields["results"] = [result_document(result) for result in state.results or ()]
         if state.state == FAILURE:
-            fields["error"] = state.error
+            fields["error"] = utf8(state.error)
         if state.is_completed and self.dialect == "v2":
             expiry = self.clock.unix_ns() + self.results_expire_in * 1_000_000_000
             fields["delete_at"] = date(Time.from_unix_ns(expiry))

@@ -107,6 +107,9 @@ class PubSubBroker(Broker):
             )
         return body
 
+    def check_send(self, signature: Signature) -> None:
+        self.encoded(signature)
+
     def publish_commands(self, signature: Signature) -> list[Command]:
         self.adjust_routing_key(signature)
         body = self.encoded(signature)
@@ -186,9 +189,14 @@ class PubSubBroker(Broker):
         return [*taken, *holding.due(self.clock.unix_ns(), max(0, limit - len(taken)))]
 
     async def _accept(self, holding: Holding, queue: str, worker: str, pulled: Sequence[Pulled]) -> list[Delivery]:
-        now_ns, until = self.clock.unix_ns(), self.clock.monotonic() + holding.first_seconds
+        now_ns, now = self.clock.unix_ns(), self.clock.monotonic()
         taken: list[Delivery] = []
+        if pulled and pulled[0].lay > holding.first_seconds / 2:
+            # They came while nothing was taken here, and may be somebody else's by now or before the next beat.
+            await self._unless_lost(_deadline(holding.subscription, [message.ack_id for message in pulled], 0))
+            return []
         for message in pulled:
+            until = now + holding.first_seconds - message.lay
             held = holding.held.get(message.message_id)
             if held is not None:
                 # Its deadline had passed here; there is no need to run it twice at a time.

@@ -42,6 +42,7 @@ from gomachinery_py.sqs_commands import (
     ACCESS_DENIED,
     BATCH,
     MAX_DELAY_SECONDS,
+    MAX_MESSAGE_BYTES,
     MAX_NAME_BYTES,
     MAX_VISIBILITY_SECONDS,
     MAX_WAIT_SECONDS,
@@ -53,6 +54,7 @@ from gomachinery_py.sqs_commands import (
     change_visibility,
     delete,
     is_fifo,
+    is_for_good,
     receive,
 )
 from gomachinery_py.wire import decode_signature
@@ -126,13 +128,23 @@ class SQSBroker(SQSMoves):
         queue, fields, _ = self._entry(signature)
         return [("SendMessage", {"MessageBody": fields.pop("MessageBody"), "QueueUrl": self._url(queue), **fields})]
 
+    def encoded(self, signature: Signature) -> bytes:
+        """The two characters of JSON that SQS does not take are escaped in it, which reads the same."""
+        body = super().encoded(signature).replace(b"\xef\xbf\xbe", b"\\ufffe").replace(b"\xef\xbf\xbf", b"\\uffff")
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise SignatureError(
+                f"task {brief(signature.name)} has {len(body)} bytes, SQS takes {MAX_MESSAGE_BYTES}; "
+                "store the data elsewhere and send where it is"
+            )
+        return body
+
     def _entry(self, signature: Signature) -> tuple[str, dict[str, Any], int]:
         """The queue, what a message is sent with, and the bytes of its body."""
         # Before the routing key is filled in, as in Go: a body without one goes back to the default queue of whoever
         # sends it again.
         body = self.encoded(signature)
         self.adjust_routing_key(signature)
-        self.check_send(signature)
+        self._check_place(signature)
         fields: dict[str, Any] = {"MessageBody": body.decode()}
         if is_fifo(signature.routing_key):
             fields["MessageDeduplicationId"] = self._deduplication_id(signature)
@@ -142,6 +154,10 @@ class SQSBroker(SQSMoves):
         return signature.routing_key, fields, len(body)
 
     def check_send(self, signature: Signature) -> None:
+        self.encoded(signature)
+        self._check_place(signature)
+
+    def _check_place(self, signature: Signature) -> None:
         queue = signature.routing_key or self.default_queue
         if is_fifo(queue):
             if not signature.broker_message_group_id:
@@ -214,8 +230,9 @@ class SQSBroker(SQSMoves):
             for its_queue, its_worker, held in self._held.copy().values()
             if its_queue == queue and its_worker == worker and held.until - now < timeout * 0.75
         ]
-        for held, problem in await self._hide(due, [timeout] * len(due)):
-            if held.handle in self._held:
+        for held, problem, for_good in await self._hide(due, [timeout] * len(due)):
+            # What SQS could not do just then is tried again at the next beat.
+            if held.handle in self._held and (for_good or held.until <= self.clock.monotonic()):
                 self._forget(held)
                 log.warning("SQS gives message %s to others while it is worked on here: %s", held.message_id, problem)
 
@@ -240,21 +257,22 @@ class SQSBroker(SQSMoves):
         # 0 is also what a queue may say, and what is not known.
         return self._visibility or (facts.visibility if facts else 0) or _VISIBILITY_SECONDS
 
-    async def _hide(self, held: Sequence[SQSHeld], seconds: Sequence[int]) -> list[tuple[SQSHeld, str]]:
-        """Make messages invisible for so long; those for which that was refused, with the reason."""
+    async def _hide(self, held: Sequence[SQSHeld], seconds: Sequence[int]) -> list[tuple[SQSHeld, str, bool]]:
+        """Make messages invisible for so long; those for which that was refused, why, and whether for good."""
         commands = change_visibility(held, seconds)
         began = self.clock.monotonic()
-        refused: dict[int, str] = {}
+        refused: dict[int, tuple[str, bool]] = {}
         replies = await self.port.attempt_many(commands)
         for (_, fields), reply in zip(commands, replies, strict=True):
             if isinstance(reply, Exception):
-                refused |= {int(entry["Id"]): str(reply) for entry in fields["Entries"]}
+                refused |= {int(entry["Id"]): (str(reply), True) for entry in fields["Entries"]}
             else:
-                refused |= {int(each["Id"]): reason_of(each) for each in reply.get("Failed", ())}
+                failed = reply.get("Failed", ())
+                refused |= {int(each["Id"]): (reason_of(each), is_for_good(each)) for each in failed}
         for at, each in enumerate(held):
             if at not in refused:
                 each.until = began + seconds[at]
-        return [(held[at], why) for at, why in sorted(refused.items())]
+        return [(held[at], *problem) for at, problem in sorted(refused.items())]
 
     async def fetch(self, queue: str, worker: str, limit: int, wait: float) -> list[Delivery]:
         if queue not in self._facts:
@@ -297,8 +315,8 @@ class SQSBroker(SQSMoves):
             problems = await self._hide(early, seconds)
         except ServiceUnavailable as error:
             # They come again when their time is over, and are looked at again; the others must not wait for that.
-            problems = [(held, str(error)) for held in early]
-        for held, problem in problems:
+            problems = [(held, str(error), False) for held in early]
+        for held, problem, _ in problems:
             log.warning("message %s came before its ETA and cannot be held back: %s", held.message_id, problem)
         for delivery in due:
             self._held[delivery.token.handle] = (delivery.queue, delivery.worker, delivery.token)

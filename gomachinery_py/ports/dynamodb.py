@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +39,7 @@ from gomachinery_py.config import Config
 from gomachinery_py.dynamodb_items import CONDITION_FAILED, DynamoDBCommand, DynamoDBRefused
 from gomachinery_py.effects import Port, Request
 from gomachinery_py.errors import ConfigError, MachineryError, ServiceError, ServiceUnavailable
+from gomachinery_py.ports.fork_lock import ForkLock
 from gomachinery_py.urls import DynamoDBURL
 
 __all__ = ["DynamoDBPort", "DynamoDBTarget", "open_port"]
@@ -108,7 +108,7 @@ class DynamoDBPort(Port):
     def __init__(self, target: DynamoDBTarget) -> None:
         self.target = target
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._client: Any = None
         self._threads: ThreadPoolExecutor | None = None
 
@@ -165,10 +165,10 @@ class DynamoDBPort(Port):
     # -- the client --
 
     def _opened(self, *, several: bool) -> tuple[Any, ThreadPoolExecutor | None]:
-        if self._pid != os.getpid():
-            # The parent's sockets and threads are left alone; its lock may be held for ever.
-            self._pid, self._lock, self._client, self._threads = os.getpid(), threading.Lock(), None, None
         with self._lock:
+            if self._pid != os.getpid():
+                # The parent's sockets and threads are left alone.
+                self._pid, self._client, self._threads = os.getpid(), None, None
             if self._client is None:
                 self._client = self._made()
             if several and self._threads is None:
@@ -211,6 +211,9 @@ class DynamoDBPort(Port):
         if code == CONDITION_FAILED:
             return DynamoDBRefused(f"DynamoDB: {text}", code, response.get("Item"))
         if code in _LOGIN:
+            # Whoever renews the credentials need not start anything anew. Others may still wait for the client.
+            with self._lock:
+                self._client = None
             return ServiceUnavailable(f"DynamoDB ({self.target.label}) refused the login: {text}. Check {_CREDENTIALS}")
         if code == "ResourceNotFoundException":
             table, key = _table(parameters)

@@ -7,7 +7,6 @@ number of servers, in the order of the URL.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 from zlib import crc32
@@ -26,6 +25,7 @@ from gomachinery_py.config import Config
 from gomachinery_py.effects import Command, Port, Request
 from gomachinery_py.errors import ServiceError, ServiceUnavailable, WrongKeyType
 from gomachinery_py.incoming import brief
+from gomachinery_py.ports.fork_lock import ForkLock
 from gomachinery_py.urls import MemcacheURL
 
 __all__ = ["MemcachePort", "open_port"]
@@ -42,7 +42,7 @@ class MemcachePort(Port):
 
     def __init__(self, servers: Sequence[tuple[str, int] | str]) -> None:
         self._servers = tuple(servers)
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._clients: list[Any] = []
         self._pid = 0
 
@@ -106,6 +106,11 @@ class MemcachePort(Port):
                     clients[server].close()
                     found = _exchanged(clients[server], verb, mine)
             except Exception as error:
+                if len(indexes) > 1 and isinstance(error, (*_REFUSALS, MemcacheIllegalInputError)):
+                    # One of them is refused: which one is told when each goes by itself.
+                    for index in indexes:
+                        self._carry_out(clients, commands, [index], replies)
+                    continue
                 found = [self._explained(server, error, commands[indexes[0]][1])] * len(indexes)
             for index, reply in zip(indexes, found, strict=True):
                 replies[index] = reply

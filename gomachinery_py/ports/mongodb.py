@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -23,6 +22,7 @@ from gomachinery_py.effects import Command, Port, Request
 from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable
 from gomachinery_py.incoming import brief
 from gomachinery_py.mongodb_documents import Int64
+from gomachinery_py.ports.fork_lock import ForkLock
 from gomachinery_py.urls import MongoDBURL
 
 __all__ = ["MongoDBPort", "open_port"]
@@ -41,6 +41,7 @@ _INDEXES: Final[dict[str, tuple[tuple[str, int | None], ...]]] = {
 
 
 _PAGE = 500
+_SRV: Final = "mongodb+srv://"
 
 
 class MongoDBPort(Port):
@@ -49,11 +50,11 @@ class MongoDBPort(Port):
     def __init__(self, url: MongoDBURL, results_expire_in: int) -> None:
         self._url = url
         self._expire = results_expire_in
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._client: Any = None
         self._pid = 0
         try:
-            self._given = {name.lower() for name in parse_uri(url.driver_url.reveal())["options"]}
+            self._given = {name.lower() for name in parse_uri(_without_srv(url.driver_url.reveal()))["options"]}
         except (errors.PyMongoError, ValueError) as error:
             raise ConfigError(f"{url.url} is not a URL that MongoDB's client reads: {self._safe(error)}") from None
 
@@ -130,6 +131,10 @@ class MongoDBPort(Port):
             return ServiceUnavailable(
                 f"MongoDB at {label} refused the login: check user, password and authSource in its URL"
             )
+        if isinstance(error, errors.ConfigurationError) and self._url.url.reveal().startswith(_SRV):
+            # The URL itself was read before.
+            why = brief(self._safe(error), 200).rstrip(".")
+            return ServiceUnavailable(f"cannot find MongoDB at {label}: {why}. Does DNS answer, and is the URL right?")
         if isinstance(error, _AWAY):
             why = brief(self._safe(error).partition(", Timeout:")[0], 200)
             return ServiceUnavailable(f"cannot reach MongoDB at {label}: {why}. Is it running, and is the URL right?")
@@ -149,6 +154,15 @@ class MongoDBPort(Port):
             client, self._client = self._client, None
         if client is not None and self._pid == os.getpid():
             client.close()
+
+
+def _without_srv(url: str) -> str:
+    """A URL as it can be read without asking DNS for its servers, which may be away now and answer later."""
+    if not url.startswith(_SRV):
+        return url
+    before, mark, query = url.removeprefix(_SRV).partition("?")
+    left = [each for each in query.split("&") if not each.lower().startswith("srv")]
+    return f"mongodb://{before}{mark}{'&'.join(left)}"
 
 
 def _write(command: Command) -> Any:

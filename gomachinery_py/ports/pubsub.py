@@ -29,6 +29,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Command, Port, Request
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
+from gomachinery_py.ports.fork_lock import ForkLock
 from gomachinery_py.ports.pubsub_calls import Batch, batches, failure
 from gomachinery_py.pubsub_commands import Pulled, Subscription
 from gomachinery_py.urls import PubSubURL
@@ -49,6 +50,23 @@ _REQUESTS: dict[str, tuple[str, str, Any]] = {
     "Pull": ("subscriber", "pull", types.PullRequest),
     "Seek": ("subscriber", "seek", types.SeekRequest),
 }
+
+
+class _UnderWay:
+    """A pull that goes on, and since when its answer lies here."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+        self._came = 0.0
+        call.add_done_callback(self._end)
+
+    def _end(self, _call: Any) -> None:
+        self._came = time.monotonic()
+
+    def pulled(self, timeout: float) -> list[Pulled]:
+        received = self.call.result(timeout=timeout)
+        # The callback may still be on its way.
+        return _pulled(received, time.monotonic() - self._came if self._came else 0.0)
 
 
 class _Clients:
@@ -87,9 +105,9 @@ class PubSubPort(Port):
     def __init__(self, url: PubSubURL) -> None:
         self.project = url.project
         self.subscription = url.subscription
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._clients: _Clients | None = None
-        self._pulls: dict[tuple[str, str], Any] = {}
+        self._pulls: dict[tuple[str, str], _UnderWay] = {}
         self._pid = os.getpid()
 
     # -- connecting --
@@ -176,12 +194,12 @@ class PubSubPort(Port):
 
     def _Pull(self, clients: _Clients, fields: dict[str, Any]) -> Any:  # noqa: N802
         key = (fields["subscription"], fields["worker"])
-        call = self._pulls.get(key)
-        if call is None:
+        under_way = self._pulls.get(key)
+        if under_way is None:
             told = {name: fields[name] for name in ("subscription", "max_messages")}
-            call = self._pulls[key] = self._begin(clients, "Pull", told, _PULL_SECONDS)
+            under_way = self._pulls[key] = _UnderWay(self._begin(clients, "Pull", told, _PULL_SECONDS))
         try:
-            received = call.result(timeout=fields["wait"])
+            pulled = under_way.pulled(fields["wait"])
         except grpc.FutureTimeoutError:
             return []
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
@@ -190,14 +208,14 @@ class PubSubPort(Port):
                 return []
             return failure(error, "Pull", fields, clients.host)
         self._pulls.pop(key, None)
-        return _pulled(received)
+        return pulled
 
     def _StopPulling(self, _clients: _Clients, fields: dict[str, Any]) -> list[Pulled]:  # noqa: N802
-        call = self._pulls.pop((fields["subscription"], fields["worker"]), None)
-        if call is None or call.cancel():
+        under_way = self._pulls.pop((fields["subscription"], fields["worker"]), None)
+        if under_way is None or under_way.call.cancel():
             return []
         try:
-            return _pulled(call.result(timeout=0))
+            return under_way.pulled(0)
         except (grpc.RpcError, grpc.FutureCancelledError, grpc.FutureTimeoutError):
             return []
 
@@ -245,13 +263,14 @@ def _made() -> _Clients:
     return made
 
 
-def _pulled(response: Any) -> list[Pulled]:
+def _pulled(response: Any, lay: float) -> list[Pulled]:
     found = []
     # The messages as protobuf has them; through the wrappers each field costs ten times as much.
     for received in type(response).pb(response).received_messages:
         message = received.message
         published_ns = message.publish_time.ToNanoseconds()
-        found.append(Pulled(received.ack_id, message.message_id, message.data, received.delivery_attempt, published_ns))
+        attempt = received.delivery_attempt
+        found.append(Pulled(received.ack_id, message.message_id, message.data, attempt, published_ns, lay))
     return found
 
 

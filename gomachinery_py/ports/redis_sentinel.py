@@ -27,7 +27,7 @@ from gomachinery_py.config_sections import plain
 from gomachinery_py.effects import Request
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
 from gomachinery_py.ports.redis import Pipeline, RedisPort, RedisTarget, is_fresh, target_of
-from gomachinery_py.ports.redis_tls import AsyncTLSConnection
+from gomachinery_py.ports.redis_tls import AsyncTLSConnection, TLSConnection
 from gomachinery_py.urls import Address, RedisURL
 
 __all__ = ["RedisSentinelPort", "open_port"]
@@ -66,6 +66,7 @@ class RedisSentinelPort(RedisPort):
 
     def _new_connection(self) -> Any:
         manager: Any = _SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis))
+        self._check_names(manager, TLSConnection)
         try:
             address = manager.discover_master(self._master_name)
         finally:
@@ -97,9 +98,11 @@ class RedisSentinelPort(RedisPort):
         if pool is None:
             options = self._options()
             del options["host"], options["port"]
+            manager: Any = _ASYNC_SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis.asyncio))
+            self._check_names(manager, AsyncTLSConnection)
             pool = _ASYNC_POOL(
                 self._master_name,
-                _ASYNC_SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis.asyncio)),
+                manager,
                 connection_class=_ManagedTLS if self.target.tls else AsyncSentinelManagedConnection,
                 retry=AsyncRetry(NoBackoff(), 0),
                 **options,
@@ -113,6 +116,13 @@ class RedisSentinelPort(RedisPort):
         if pool is not None:
             for client in pool.sentinel_manager.sentinels:
                 await client.aclose()
+
+    def _check_names(self, manager: Any, connection_class: Any) -> None:
+        """Have the sentinels' certificates checked against the name that the settings give, as Go does."""
+        if self.target.tls:
+            for client in manager.sentinels:
+                client.connection_pool.connection_class = connection_class
+                client.connection_pool.connection_kwargs["server_name"] = self.target.tls_server_name
 
     def _sentinel_options(self, library: Any) -> dict[str, Any]:
         target = self.target
@@ -128,7 +138,7 @@ class RedisSentinelPort(RedisPort):
             options |= {
                 "ssl": True,
                 "ssl_cert_reqs": "required" if target.tls_verify else "none",
-                "ssl_check_hostname": target.tls_verify and not target.tls_server_name,
+                "ssl_check_hostname": target.tls_verify,
                 "ssl_ca_certs": target.tls_ca,
                 "ssl_certfile": target.tls_certificate,
                 "ssl_keyfile": target.tls_key,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from botocore.exceptions import (
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Port, Request
 from gomachinery_py.errors import ServiceUnavailable
+from gomachinery_py.ports.fork_lock import ForkLock
 from gomachinery_py.secret import redact
 from gomachinery_py.sqs_commands import (
     ACCESS_DENIED,
@@ -38,6 +38,7 @@ from gomachinery_py.sqs_commands import (
     NO_SUCH_QUEUE,
     SQSCommand,
     SQSRefused,
+    is_for_good,
     queue_name,
 )
 from gomachinery_py.urls import SQSURL
@@ -61,10 +62,13 @@ _LOGIN_CODES = {
     "ExpiredToken",
     "ExpiredTokenException",
     "IncompleteSignature",
+    "IncompleteSignatureException",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "InvalidSecurity",
+    "InvalidSignatureException",
     "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
@@ -86,7 +90,7 @@ class SQSPort(Port):
 
     def __init__(self, target: SQSTarget) -> None:
         self.target = target
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._pid = os.getpid()
         self._clients: dict[bool, Any] = {}
         self._pool: ThreadPoolExecutor | None = None
@@ -199,12 +203,39 @@ class SQSPort(Port):
         failed = {int(entry["Id"]): entry for entry in answer.get("Failed", ())}
         for number, at in enumerate(places):
             entry = failed.get(number)
-            problem = entry and SQSRefused(f"SQS: {entry.get('Message') or entry['Code']}", entry["Code"])
-            answers[at] = [problem or {}]
+            if entry is None:
+                answers[at] = [{}]
+            elif is_for_good(entry):
+                answers[at] = [SQSRefused(f"SQS: {entry.get('Message') or entry['Code']}", entry["Code"])]
+            else:
+                answers[at] = self._busy(entry["Code"], entry.get("Message") or entry["Code"])
 
     def _answer(self, command: SQSCommand) -> Any:
-        """What SQS says to one command. Raises ServiceUnavailable."""
+        """What SQS says to one command; entries of a batch that it could not deal with are sent again, as one whole is.
+
+        Raises ServiceUnavailable.
+        """
         action, fields = command
+        answer = self._told(action, fields)
+        if isinstance(answer, SQSRefused):
+            return answer
+        for pause in _PAUSES:
+            wrong = [entry for entry in answer.get("Failed", ()) if is_for_good(entry)]
+            left = {entry["Id"] for entry in answer.get("Failed", ())} - {entry["Id"] for entry in wrong}
+            if not left:
+                break
+            time.sleep(pause)
+            try:
+                again = self._told(action, {**fields, "Entries": [at for at in fields["Entries"] if at["Id"] in left]})
+            except ServiceUnavailable:
+                break
+            if isinstance(again, SQSRefused):
+                break
+            answer["Failed"] = [*wrong, *again.get("Failed", ())]
+        return answer
+
+    def _told(self, action: str, fields: dict[str, Any]) -> Any:
+        """What SQS says to one request. Raises ServiceUnavailable."""
         attempt = 0
         while True:
             try:
@@ -236,12 +267,15 @@ class SQSPort(Port):
         text = redact_keys(str(detail.get("Message") or code).strip().rstrip("."))
         url = str(fields.get("QueueUrl", ""))
         if code in _LOGIN_CODES:
+            # Whoever renews the credentials need not start anything anew. Others may still wait for the clients.
+            with self._lock:
+                self._clients = {}
             raise ServiceUnavailable(
                 f"SQS at {self.target.label} refused the login ({code}: {text}): check the AWS access key, secret and "
                 "region"
             ) from error
         if _is_passing(error):
-            raise ServiceUnavailable(f"SQS at {self.target.label} cannot answer now ({code}: {text})") from error
+            raise self._busy(code, text) from error
         if code in _NO_QUEUE_CODES:
             return SQSRefused(
                 f"SQS has no queue {queue_name(url)!r} at {redact(url)}: create it (Machinery never does), or check "
@@ -253,6 +287,9 @@ class SQSPort(Port):
                 f"SQS: {error.operation_name} on {queue_name(url)!r} is not allowed: {text}", ACCESS_DENIED
             )
         return SQSRefused(f"SQS: {text} ({code})", code.rpartition(".")[2])
+
+    def _busy(self, code: str, text: str) -> ServiceUnavailable:
+        return ServiceUnavailable(f"SQS at {self.target.label} cannot answer now ({code}: {text})")
 
     def _unavailable(self, error: Exception) -> ServiceUnavailable:
         where = self.target.label

@@ -62,9 +62,16 @@ def heartbeat(
     """Tell others that this worker lives, and then how it does."""
 
     def beat() -> bool:
+        problems: list[ServiceError] = []
         for queue in queues:
-            run(broker.beat(queue, worker))
+            try:
+                run(broker.beat(queue, worker))
+            except ServiceError as error:
+                # What is held of the other queues must not be lost for that.
+                problems.append(error)
         tell()
+        if problems:
+            raise problems[0]
         return False
 
     return Chore(f"{worker}-heartbeat", period, beat)
