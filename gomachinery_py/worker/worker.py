@@ -358,8 +358,12 @@ class Worker:
         if threading.current_thread() is not threading.main_thread():
             return []
 
+        owner = os.getpid()
+
         def on_signal(number: int, _frame: FrameType | None) -> None:
-            if self._stop_asked:
+            if os.getpid() != owner:
+                _signal_to_a_child(number)
+            elif self._stop_asked:
                 log.warning("signal %d again: quitting at once", number)
                 self.quit()
             else:
@@ -367,3 +371,14 @@ class Worker:
                 self._ask_to_stop()
 
         return [(number, signal.signal(number, on_signal)) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def _signal_to_a_child(number: int) -> None:
+    """A process that a task has forked inherits the worker's handlers, which would keep it from being ended.
+
+    SIGTERM is meant for it and does what it does to any process. SIGINT comes from a terminal, to all at once: what
+    becomes of running tasks is then the worker's affair.
+    """
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
