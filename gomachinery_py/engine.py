@@ -28,7 +28,15 @@ from gomachinery_py.errors import (
     WrongKeyType,
 )
 from gomachinery_py.golang.time import Time
-from gomachinery_py.incoming import LAST_ETA_NS, MAX_BODY_BYTES, MAX_RETRY_TIMEOUT, brief, error_text, reject_reason
+from gomachinery_py.incoming import (
+    LAST_ETA_NS,
+    MAX_BODY_BYTES,
+    MAX_RETRY_TIMEOUT,
+    brief,
+    brief_failure,
+    error_text,
+    reject_reason,
+)
 from gomachinery_py.logs import about
 from gomachinery_py.observing import Observers
 from gomachinery_py.producer import Producer
@@ -255,7 +263,7 @@ class Engine:
                 brief(signature.uuid),
                 brief(signature.name),
                 signature.retry_timeout,
-                brief(error_text(error)),
+                brief_failure(error),
                 extra=about(signature),
             )
             await self._retry(delivery, signature, origin, signature.retry_timeout * 1_000_000_000)
@@ -336,7 +344,7 @@ class Engine:
                 "task %s (%s) failed: %s",
                 brief(signature.uuid),
                 brief(signature.name),
-                brief(text),
+                brief_failure(error),
                 extra=about(signature),
             )
             if self.handlers.error is not None:
