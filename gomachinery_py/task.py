@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from gomachinery_py.context import Context, running_signature
+from gomachinery_py.durations import nanoseconds
 from gomachinery_py.effects import arun
 from gomachinery_py.errors import SignatureError
 from gomachinery_py.golang.time import Time
@@ -57,9 +57,7 @@ class Options:
         if self.eta is not None and self.countdown is not None:
             raise SignatureError(f"task {signature.name}: give eta or countdown, not both")
         if self.countdown is not None:
-            signature.eta = Time.from_unix_ns(
-                now_ns + _nanoseconds(self.countdown, f"task {signature.name}: countdown")
-            )
+            signature.eta = Time.from_unix_ns(now_ns + nanoseconds(self.countdown, f"task {signature.name}: countdown"))
         if self.headers is not None and not isinstance(self.headers, Mapping):
             raise TypeError(f"task {signature.name}: headers must be a mapping, not {type(self.headers).__name__}")
         for field, value in (
@@ -279,13 +277,3 @@ def _signatures(value: Signature | Sequence[Signature] | None, where: str) -> li
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{where} must be a signature or a list of them, not {type(value).__name__}")
     return list(value)
-
-
-def _nanoseconds(countdown: float | timedelta, where: str) -> int:
-    if isinstance(countdown, timedelta):
-        return countdown // timedelta(microseconds=1) * 1000
-    if isinstance(countdown, bool) or not isinstance(countdown, int | float):
-        raise TypeError(f"{where} must be seconds or a timedelta, not {type(countdown).__name__}")
-    if isinstance(countdown, float) and not math.isfinite(countdown):
-        raise ValueError(f"{where} must be a number of seconds, not {countdown}")
-    return round(countdown * 1_000_000_000)
