@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
+from gomachinery_py.arguments import need
+
 __all__ = ["nanoseconds", "seconds"]
 
 
@@ -12,7 +14,7 @@ def nanoseconds(duration: float | timedelta, where: str) -> int:
     """A duration in nanoseconds. Raises TypeError for what is no time, ValueError for one without end."""
     if isinstance(duration, timedelta):
         return duration // timedelta(microseconds=1) * 1000
-    _check(duration, where)
+    need(duration, int | float, where, "seconds or a timedelta")
     if isinstance(duration, int):
         return duration * 1_000_000_000
     exact = duration * 1_000_000_000
@@ -25,13 +27,7 @@ def seconds(duration: float | timedelta, where: str) -> float:
     """A duration in seconds, also one without end. Raises TypeError for what is no time, ValueError for NaN."""
     if isinstance(duration, timedelta):
         return duration.total_seconds()
-    _check(duration, where)
+    need(duration, int | float, where, "seconds or a timedelta")
     if math.isnan(duration):
         raise ValueError(f"{where} must be a number of seconds, not nan")
     return duration
-
-
-def _check(duration: object, where: str) -> None:
-    if isinstance(duration, bool) or not isinstance(duration, int | float):
-        kind = "None" if duration is None else type(duration).__name__
-        raise TypeError(f"{where} must be seconds or a timedelta, not {kind}")
