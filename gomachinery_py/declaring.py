@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
+from gomachinery_py.arguments import kind_of, need
 from gomachinery_py.context import Context
 from gomachinery_py.task import Options, Task
 
@@ -30,6 +31,7 @@ class Declare:
         remote: bool,
         soft_time_limit: float | timedelta | None = None,
     ) -> None:
+        need(name, str | None, "a task's name", "text")
         self._server = server
         self._name = name
         self._options = options
@@ -47,7 +49,14 @@ class Declare:
     @overload
     def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
     def __call__(self, function: Callable[..., Any], /) -> Any:
-        name = self._name or function.__name__
+        if isinstance(function, Task):
+            function = function.function
+        verb = "remote" if self._remote else "task"
+        name = self._name or getattr(function, "__name__", "")
+        if not callable(function):
+            raise TypeError(f"task {name}: {kind_of(function)} is nothing that can be called")
+        if not name:
+            raise TypeError(f'{kind_of(function)} has no name of its own: write server.{verb}("name")(…)')
         return self._server._declare(
             function, name, self._options, remote=self._remote, soft_time_limit=self._soft_time_limit
         )

@@ -167,7 +167,7 @@ class Server(PeriodicTasks, Withdrawals):
         cannot carry, keyword-only parameters, a name that is taken.
         """
         if callable(function):
-            return self._declare(function, function.__name__, Options(), remote=False)
+            return Declare(self, None, Options(), remote=False)(function)
         return Declare(self, function, declared_options(options), remote=False, soft_time_limit=soft_time_limit)
 
     def remote(
@@ -182,6 +182,8 @@ class Server(PeriodicTasks, Withdrawals):
         ignore_when_not_registered: bool | None = None,
     ) -> Declare:
         """Declare a task that others serve, typically in Go: typed and sendable, its body is never run."""
+        if callable(name):
+            raise TypeError('remote is called: write @server.remote() or @server.remote("name")')
         options = Options(
             routing_key=queue,
             retries=retries,
@@ -281,6 +283,7 @@ class Server(PeriodicTasks, Withdrawals):
 
     def result(self, uuid: str) -> AsyncResult[Any]:
         """The result of a task by its UUID, whoever sent it."""
+        need(uuid, str, "a task's UUID", "text")
         return AsyncResult(uuid, self.backend, self.clock)
 
     def pending(self, queue: str | None = None) -> Iterator[Signature]:
@@ -288,11 +291,13 @@ class Server(PeriodicTasks, Withdrawals):
 
         Raises WireError for a message that Machinery cannot decode either.
         """
+        need(queue, str | None, "queue", "text")
         name = queue or self.config.default_queue
         return self._pages(lambda start: self.broker.pending(name, start, _PAGE), "server.apending()")
 
     def apending(self, queue: str | None = None) -> AsyncIterator[Signature]:
         """:meth:`pending` for asyncio."""
+        need(queue, str | None, "queue", "text")
         name = queue or self.config.default_queue
         return self._apages(lambda start: self.broker.pending(name, start, _PAGE))
 
@@ -321,11 +326,12 @@ class Server(PeriodicTasks, Withdrawals):
         is how many tasks it may hold, four times the concurrency unless given. ``health_file`` is where it says
         every two seconds that it is well, for ``gomachinery health``.
         """
+        need(queue, str | Sequence | None, "queue", "text or a list of it")
         redis = self.config.redis
         settings = WorkerSettings(
             tag=tag,
             concurrency=concurrency,
-            queues=(queue,) if isinstance(queue, str) and queue else tuple(queue or ()),
+            queues=(queue,) if isinstance(queue, str) and queue else tuple(dict.fromkeys(queue or ())),
             prefetch=prefetch,
             health_file=health_file,
             poll=min(max(redis.normal_tasks_poll_period / 1000, 0.1), 1.0),

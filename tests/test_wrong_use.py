@@ -195,7 +195,7 @@ SENDS: dict[str, tuple[Callable[[Server], object], str, str]] = {
     "a function": (
         lambda server: server.send_many(_function, [(1,)]),  # type: ignore[arg-type]
         "TypeError",
-        "send_many() takes a task of this server, not function",
+        "send_many() takes a task, not function",
     ),
     "no rows": (
         lambda server: server.send_many(server.tasks["add"], 5),  # type: ignore[arg-type]
@@ -267,7 +267,7 @@ SENDS: dict[str, tuple[Callable[[Server], object], str, str]] = {
         "TypeError",
         "queue must be text, not int",
     ),
-    "no queue's name": (lambda server: server.worker(queue=["mine", ""]), "ValueError", "a queue needs a name"),
+    "no queue's name": (lambda server: server.worker(queue=["mine", ""]), "ConfigError", "a queue needs a name"),
     "processes": (
         lambda server: server.worker().run(processes="2"),  # type: ignore[arg-type]
         "TypeError",

@@ -22,10 +22,11 @@ from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import TypeVar
 
+from gomachinery_py.arguments import need
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import Clock, run
 from gomachinery_py.engine import Engine
-from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable
 from gomachinery_py.fleet import Failure, Work
 from gomachinery_py.health import Report
 from gomachinery_py.incoming import brief
@@ -66,6 +67,19 @@ class WorkerSettings:
     handle_signals: bool = True
     #: Where to say that it is well; empty for nowhere.
     health_file: str | None = None
+
+    def __post_init__(self) -> None:
+        need(self.tag, str, "tag", "text")
+        need(self.concurrency, int, "concurrency", "a whole number")
+        need(self.prefetch, int | None, "prefetch", "a whole number")
+        if self.concurrency < 0:
+            raise ValueError("concurrency is the number of tasks at once; 0 is twice the CPUs")
+        if self.prefetch is not None and self.prefetch < 1:
+            raise ValueError("prefetch is the number of tasks that a worker may hold, 1 at least")
+        for queue in self.queues:
+            need(queue, str, "queue", "text")
+            if not queue:
+                raise ConfigError("a queue needs a name")
 
 
 def _new_name(tag: str) -> str:
@@ -136,6 +150,7 @@ class Worker:
         passes signals on and replaces those that died. Raises ServiceUnavailable when the broker or the result store
         cannot be reached at the start. Later the worker waits for them as long as it takes.
         """
+        need(processes, int, "processes", "a whole number")
         if processes < 1:
             raise ValueError("a worker has at least one process")
         if processes > 1:
