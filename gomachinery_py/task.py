@@ -143,10 +143,18 @@ class Task(Generic[P, C, R]):
 
             self.soft_time_limit = seconds_of(soft_time_limit, f"task {name}: soft_time_limit")
             self._limited = limited(function, self.soft_time_limit, is_async=self.is_async)
-        update_wrapper(self, function)
+        update_wrapper(self, function, updated=())
+        for attribute, value in getattr(function, "__dict__", {}).items():
+            # What a decorator left there, unless a task has something else under that name.
+            if attribute not in vars(self) and not hasattr(type(self), attribute):
+                setattr(self, attribute, value)
 
     def __repr__(self) -> str:
         return f"<{'remote ' if self.remote else ''}task {self.name}>"
+
+    def __reduce__(self) -> str:
+        # Copied and pickled as a function is: it is itself, and elsewhere what its module has under its name.
+        return str(getattr(self, "__qualname__", self.name))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
         """Call the function here and now."""
