@@ -95,6 +95,7 @@ class RedisSentinelPort(RedisPort):
         loop = asyncio.get_running_loop()
         pool = self._async_pools.get(loop)
         if pool is None:
+            self._forget_closed_loops()
             options = self._options()
             del options["host"], options["port"]
             pool = _ASYNC_POOL(
