@@ -35,6 +35,7 @@ from gomachinery_py.revocations import Revocations, port_for_revocations
 from gomachinery_py.runs import Handlers
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
+from gomachinery_py.worker.children import handled_here
 from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery, revocation, sign_of_life
 from gomachinery_py.worker.intake import Intake
 from gomachinery_py.worker.processes import run_processes
@@ -180,6 +181,8 @@ class Worker:
             return self._shut_down()
         finally:
             gc.unfreeze()
+            if restore:
+                handled_here(False)
             for number, handler in restore:
                 signal.signal(number, handler)
 
@@ -373,27 +376,13 @@ class Worker:
         if threading.current_thread() is not threading.main_thread():
             return []
 
-        owner = os.getpid()
-
         def on_signal(number: int, _frame: FrameType | None) -> None:
-            if os.getpid() != owner:
-                _signal_to_a_child(number)
-            elif self._stop_asked:
+            if self._stop_asked:
                 log.warning("signal %d again: quitting at once", number)
                 self.quit()
             else:
                 log.warning("signal %d: waiting for running tasks to finish", number)
                 self._ask_to_stop()
 
+        handled_here(True)
         return [(number, signal.signal(number, on_signal)) for number in (signal.SIGINT, signal.SIGTERM)]
-
-
-def _signal_to_a_child(number: int) -> None:
-    """A process that a task has forked inherits the worker's handlers, which would keep it from being ended.
-
-    SIGTERM is meant for it and does what it does to any process. SIGINT comes from a terminal, to all at once: what
-    becomes of running tasks is then the worker's affair.
-    """
-    if number == signal.SIGTERM:
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
