@@ -13,7 +13,7 @@ from gomachinery_py.task import Options, Task
 if TYPE_CHECKING:
     from gomachinery_py.server import Server
 
-__all__ = ["Declare", "RunnableTasks", "declared_options"]
+__all__ = ["Declare", "RunnableTasks", "declared_options", "queues_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,3 +93,9 @@ def declared_options(options: Mapping[str, Any]) -> Options:
         raise TypeError(f"task() has no option {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
     values = dict(options)
     return Options(routing_key=values.pop("queue", None), **values)
+
+
+def queues_of(server: Server) -> list[str]:
+    """The queues that a worker needs for every task of a server which may run here."""
+    routed = [task.defaults.routing_key for task in server.tasks.values() if not task.remote]
+    return sorted({server.config.default_queue, *filter(None, routed)})
