@@ -20,6 +20,7 @@ from gomachinery_py.config_sections import (
     RedisConfig,
     SQSConfig,
     TLSConfig,
+    check_kinds,
     flag,
     plain,
     section,
@@ -58,6 +59,7 @@ class Config:
     given: frozenset[str] | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_kinds(self)
         self.broker = SecretURL(plain(self.broker))
         self.lock = SecretURL(plain(self.lock))
         self.result_backend = SecretURL(plain(self.result_backend))

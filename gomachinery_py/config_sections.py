@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Final
 
+from gomachinery_py.arguments import kind_of
+from gomachinery_py.errors import ConfigError
 from gomachinery_py.secret import Secret, SecretURL
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "RedisConfig",
     "SQSConfig",
     "TLSConfig",
+    "check_kinds",
     "flag",
     "plain",
     "secret",
@@ -153,3 +156,30 @@ SECTIONS: Final[dict[str, type[Any]]] = {
 def settings_of(of: type[Any]) -> dict[str, Field[Any]]:
     """The fields of Config or a section that Machinery knows, by their YAML keys."""
     return {f.name: f for f in fields(of) if f.metadata}
+
+
+_KINDS: Final[dict[str, tuple[type[Any], str]]] = {
+    "text": (str, "text"),
+    "secret": (str, "text"),
+    "url": (str, "a URL"),
+    "int": (int, "a whole number"),
+    "int or null": (int, "a whole number"),
+    "bool": (bool, "True or False"),
+    "map": (dict, "a dict"),
+    "typed map": (dict, "a dict"),
+}
+_MAY_BE_NONE: Final = {"int or null", "map", "typed map", "amqp", "sqs", "tlsconfig"}
+
+
+def check_kinds(settings: Any, prefix: str = "") -> None:
+    """Refuse values of a wrong kind, where code has set them. Raises ConfigError that names the setting, no value."""
+    for name, setting in settings_of(type(settings)).items():
+        value, kind = getattr(settings, name), setting.metadata["kind"]
+        if value is None and (kind in _MAY_BE_NONE or name in _MAY_BE_NONE):
+            continue
+        section_class = SECTIONS.get(name) if kind == "section" else None
+        wanted, what = (section_class, f"a {section_class.__name__}") if section_class else _KINDS[kind]
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+            raise ConfigError(f"{prefix}{name} must be {what}, not {kind_of(value)}")
+        if section_class:
+            check_kinds(value, f"{name}.")

@@ -6,13 +6,14 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
+from gomachinery_py.arguments import kind_of, need
 from gomachinery_py.context import Context
 from gomachinery_py.task import Options, Task
 
 if TYPE_CHECKING:
     from gomachinery_py.server import Server
 
-__all__ = ["Declare", "RunnableTasks", "declared_options"]
+__all__ = ["Declare", "RunnableTasks", "declared_options", "queues_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +31,7 @@ class Declare:
         remote: bool,
         soft_time_limit: float | timedelta | None = None,
     ) -> None:
+        need(name, str | None, "a task's name", "text")
         self._server = server
         self._name = name
         self._options = options
@@ -47,7 +49,14 @@ class Declare:
     @overload
     def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
     def __call__(self, function: Callable[..., Any], /) -> Any:
-        name = self._name or function.__name__
+        if isinstance(function, Task):
+            function = function.function
+        verb = "remote" if self._remote else "task"
+        name = self._name or getattr(function, "__name__", "")
+        if not callable(function):
+            raise TypeError(f"task {name}: {kind_of(function)} is nothing that can be called")
+        if not name:
+            raise TypeError(f'{kind_of(function)} has no name of its own: write server.{verb}("name")(…)')
         return self._server._declare(
             function, name, self._options, remote=self._remote, soft_time_limit=self._soft_time_limit
         )
@@ -84,3 +93,9 @@ def declared_options(options: Mapping[str, Any]) -> Options:
         raise TypeError(f"task() has no option {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
     values = dict(options)
     return Options(routing_key=values.pop("queue", None), **values)
+
+
+def queues_of(server: Server) -> list[str]:
+    """The queues that a worker needs for every task of a server which may run here."""
+    routed = [task.defaults.routing_key for task in server.tasks.values() if not task.remote]
+    return sorted({server.config.default_queue, *filter(None, routed)})

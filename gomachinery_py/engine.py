@@ -33,6 +33,7 @@ from gomachinery_py.incoming import (
     MAX_BODY_BYTES,
     MAX_RETRY_TIMEOUT,
     brief,
+    brief_failure,
     error_text,
     reject_reason,
     shortened,
@@ -281,7 +282,7 @@ class Engine:
                 brief(signature.uuid),
                 brief(signature.name),
                 signature.retry_timeout,
-                brief(error_text(error)),
+                brief_failure(error),
                 extra=about(signature),
             )
             await self._retry(delivery, signature, origin, signature.retry_timeout * 1_000_000_000)
@@ -370,7 +371,7 @@ class Engine:
                 "task %s (%s) failed: %s",
                 brief(signature.uuid),
                 brief(signature.name),
-                brief(text),
+                brief_failure(error),
                 extra=about(signature),
             )
             if self.handlers.error is not None:

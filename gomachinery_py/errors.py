@@ -26,7 +26,9 @@ before anything is sent.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+from gomachinery_py.durations import nanoseconds
 from gomachinery_py.golang.time import format_duration
 
 __all__ = [
@@ -77,6 +79,9 @@ class UnsupportedType(SignatureError, TypeError):
         super().__init__(f"{type_name} is not one of supported types")
         self.type_name = type_name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _same, (type(self), self.args, vars(self))
+
 
 class ArgumentError(MachineryError, TypeError):
     """Wire arguments do not fit their declared types; the text is Go's."""
@@ -106,13 +111,18 @@ class RetryTaskLater(MachineryError):
     Args:
         message: why; part of the text that logs show.
         delay: seconds, or a ``timedelta``.
+
+    Raises TypeError or ValueError for a delay that is none.
     """
 
     def __init__(self, message: str, delay: float | timedelta) -> None:
-        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
         self.message = message
-        self.delay_ns = round(seconds * 1_000_000_000)
+        self.delay_ns = nanoseconds(delay, "delay")
         super().__init__(f"Task error: {message} Will retry in: {format_duration(self.delay_ns)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A task may raise it in a process of its own; the constructor takes something else than the text.
+        return _same, (type(self), self.args, vars(self))
 
 
 class SoftTimeLimitExceeded(MachineryError):
@@ -140,3 +150,10 @@ class ServiceUnavailable(MachineryError, ConnectionError):
 
 class MissingExtra(MachineryError, ImportError):
     """A client library is not installed; the message names the pip command."""
+
+
+def _same(kind: type[Exception], args: tuple[Any, ...], attributes: dict[str, Any]) -> Exception:
+    """An error as it was in another process."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(attributes)
+    return error

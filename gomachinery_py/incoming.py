@@ -8,8 +8,9 @@ that it is refused as a whole, before anything of it has run.
 from __future__ import annotations
 
 import traceback
+from collections import deque
 from collections.abc import Callable, Collection
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Final
 
 from gomachinery_py.errors import SignatureError
@@ -25,6 +26,7 @@ __all__ = [
     "MAX_TEXT",
     "brief",
     "brief_error",
+    "brief_failure",
     "check_body",
     "clipped",
     "error_text",
@@ -42,6 +44,7 @@ MAX_TEXT: Final = 1 << 20
 _BEGINNING: Final = 1000
 LAST_ETA_NS: Final = (1 << 63) - 1
 """2262-04-11: later moments do not fit the int64 nanoseconds that Go orders delayed tasks by."""
+_OWN_CODE: Final = f"{Path(__file__).parent}/"
 
 
 def reject_reason(
@@ -153,9 +156,27 @@ def brief(text: str, limit: int = 120) -> str:
 
 def brief_error(error: BaseException) -> str:
     """An unforeseen exception in one log line: its class, its text and the innermost places it came through."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    places = " < ".join(f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-    return f"{type(error).__name__}: {brief(error_text(error), 200)} ({brief(places, 300)})"
+    return f"{type(error).__name__}: {brief(error_text(error), 200)} ({_places(error)})"
+
+
+def brief_failure(error: BaseException) -> str:
+    """What a task function raised, in one log line: class, text, and the innermost places of user code."""
+    name, text = type(error).__name__, error_text(error)
+    places = _places(error, but=_OWN_CODE)
+    if not places:
+        # Nobody's code raised it: its text says what is wrong with the arguments or with the result.
+        return brief(text)
+    return f"{name if text == name else f'{name}: {brief(text)}'} ({places})"
+
+
+def _places(error: BaseException, but: str | None = None) -> str:
+    """Where an exception came through, the innermost four first; without those of files whose name begins so."""
+    places: deque[str] = deque(maxlen=4)
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        if but is None or not code.co_filename.startswith(but):
+            places.appendleft(f"{PurePath(code.co_filename).name}:{line} {code.co_name}")
+    return brief(" < ".join(places), 300)
 
 
 def clipped(text: str) -> str:

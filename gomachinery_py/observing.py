@@ -164,8 +164,7 @@ class RunLog(Observer):
         def tell(error: BaseException | None) -> None:
             how = "returned" if error is None else f"raised {type(error).__name__}"
             seconds = time.perf_counter() - began
-            runs.debug(
-                "task %s (%s) %s after %.3f s", fields["task_uuid"], fields["task_name"], how, seconds, extra=fields
-            )
+            text = "task %s (%s) %s after %.3f s"
+            runs.debug(text, fields["task_uuid"], fields["task_name"], how, seconds, extra=fields, exc_info=error)
 
         yield tell

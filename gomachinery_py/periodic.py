@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gomachinery_py.arguments import need
 from gomachinery_py.errors import SignatureError
 from gomachinery_py.incoming import brief
 from gomachinery_py.locks.base import Lock, program_name
@@ -122,12 +123,15 @@ class PeriodicTasks:
         return self._services.lock
 
     def _check_group(self, group: Group, concurrency: int) -> None:
+        need(concurrency, int, "concurrency", "a whole number")
         if concurrency < 0:
             raise ValueError("concurrency is the number of parallel publishes; 0 is without a limit")
         limits = self._limits()
         check_members(group.group_uuid, [check_signature(member, limits, in_group=True) for member in group.tasks])
 
     def _register(self, spec: str, name: str, send: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        need(spec, str, "spec", "text")
+        need(name, str, "name", "text")
         schedule = parse(spec)
         if any(task.name + task.spec == name + spec for task in self.periodic_tasks):
             raise SignatureError(

@@ -6,7 +6,8 @@ fixture               what it gives
 ``machinery_redis``   the URL of a Redis inside this process, empty for each test; needs the extra ``embedded``
 ``machinery_app``     override it to return your own server; a new one unless you do
 ``machinery_server``  that server on ``machinery_redis``; what it was before comes back afterwards
-``machinery_worker``  a worker of it, running; ``@pytest.mark.machinery(concurrency=2, queue="mine")`` sets it up
+``machinery_worker``  a worker of it, running, for every queue that its tasks are sent to;
+                      ``@pytest.mark.machinery(concurrency=2, queue="mine")`` sets it up
 ``machinery_eager``   that server with tasks that run inside the send
 ===================== ==================================================================================
 """
@@ -35,7 +36,7 @@ __all__ = [
 def pytest_configure(config: pytest.Config) -> None:
     """Tell pytest of the marker."""
     config.addinivalue_line(
-        "markers", "machinery(concurrency, queue): how the worker of the fixture machinery_worker runs"
+        "markers", "machinery(concurrency, queue, prefetch): how the worker of the fixture machinery_worker runs"
     )
 
 
@@ -77,8 +78,19 @@ def machinery_server(machinery_app: Server, machinery_redis: str) -> Iterator[Se
 @pytest.fixture
 def machinery_worker(machinery_server: Server, request: pytest.FixtureRequest) -> Iterator[Worker]:
     """A worker that runs what the test sends; it is drained when the test has ended."""
+    from gomachinery_py.declaring import queues_of
+
     marker = request.node.get_closest_marker("machinery")
-    settings: dict[str, Any] = {"concurrency": 4, **(marker.kwargs if marker else {})}
+    settings: dict[str, Any] = {"concurrency": 4, "queue": queues_of(machinery_server), "prefetch": None}
+    if marker is not None:
+        if marker.args:
+            raise pytest.UsageError(
+                f"the marker machinery takes settings by name, as machinery(concurrency=2): not {marker.args[0]!r}"
+            )
+        for name in marker.kwargs:
+            if name not in settings:
+                raise pytest.UsageError(f"the marker machinery has no setting {name}; it has {', '.join(settings)}")
+        settings |= marker.kwargs
     with machinery_server.worker("test", **settings) as worker:
         yield worker
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, cast, overload
 
 from gomachinery_py.backends.base import Backend
+from gomachinery_py.durations import seconds
 from gomachinery_py.effects import Clock, arun, run, sleep
 from gomachinery_py.errors import MachineryError, ResultTimeout, TaskFailed
 from gomachinery_py.types import Results
@@ -235,9 +236,11 @@ async def _wait(
     backend, clock = last._backend, last._clock
     if backend.is_null:
         raise MachineryError("the null result store keeps no results: waiting for one would never end")
-    seconds = _seconds(timeout)
-    deadline = None if seconds is None else clock.monotonic() + seconds
-    fixed = _seconds(interval)
+    limit = None if timeout is None else seconds(timeout, "timeout")
+    deadline = None if limit is None else clock.monotonic() + limit
+    fixed = None if interval is None else seconds(interval, "interval")
+    if fixed is not None and fixed < 0:
+        raise ValueError("interval is the pause between two looks, in seconds; it cannot be negative")
     pause = _FIRST_INTERVAL if fixed is None else fixed
     waiting = [result for result in (*before, last) if result._final is None]
     while waiting:
@@ -251,7 +254,7 @@ async def _wait(
         left = None if deadline is None else deadline - clock.monotonic()
         if left is not None and left <= 0:
             seen = next((state.state for state in states if state and not state.is_completed), "not stored")
-            raise ResultTimeout(f"task {waiting[0].uuid} has no result after {seconds:g} s; its state is {seen}")
+            raise ResultTimeout(f"task {waiting[0].uuid} has no result after {limit:g} s; its state is {seen}")
         await sleep(pause if left is None else min(pause, left))
         if fixed is None:
             pause = min(_LONGEST_INTERVAL, pause * 1.25)
@@ -265,7 +268,3 @@ def _raise_first_failure(results: Sequence[AsyncResult[Any]]) -> None:
         state = result._final
         if state is not None and state.state == FAILURE:
             raise TaskFailed(state.error, task_uuid=result.uuid, task_name=state.task_name)
-
-
-def _seconds(time: float | timedelta | None) -> float | None:
-    return time.total_seconds() if isinstance(time, timedelta) else time

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gomachinery_py.arguments import kind_of, need
 from gomachinery_py.effects import Clock, Command
 from gomachinery_py.errors import SignatureError
 from gomachinery_py.golang.time import format_unix_ns
@@ -90,7 +91,7 @@ class Sends:
         return self._handle(copy, task)
 
     async def many(self, task: Task[Any, Any, Any], rows: Iterable[Sequence[Any]]) -> list[AsyncResult[Any]]:
-        rows = [tuple(row) for row in rows]
+        rows = _rows(task, rows)
         is_plain = self._producer.fused and not self._is_watched()
         text = self._plain.text_of(task) if is_plain else None
         arguments = [] if text is None else [text.arguments(row) for row in rows]
@@ -112,12 +113,15 @@ class Sends:
         return results
 
     async def chain(self, chain: Chain) -> ChainResult:
+        _is(chain, Chain, "send_chain() takes a Chain", "Chain(a, b)")
         first = check_signature(chain.tasks[0], self._limits())
         with self._observers.sending("chain", chained(first, len(chain.tasks)), self._queue):
             await self._producer.send_task(first, is_new=True)
         return ChainResult([self._handle(signature) for signature in chain.tasks])
 
     async def group(self, group: Group, concurrency: int) -> GroupResult:
+        _is(group, Group, "send_group() takes a Group", "Group(a, b)")
+        need(concurrency, int, "concurrency", "a whole number")
         if concurrency < 0:
             raise ValueError("concurrency is the number of parallel publishes; 0 is without a limit")
         if not self._is_watched():
@@ -141,6 +145,7 @@ class Sends:
         return GroupResult(group.group_uuid, [self._handle(member) for member in group.tasks])
 
     async def chord(self, chord: Chord, concurrency: int) -> ChordResult:
+        _is(chord, Chord, "send_chord() takes a Chord", "Chord(Group(a, b), callback)")
         if self._producer.backend.is_null:
             raise SignatureError("a chord needs a result store that keeps results; this server has the null store")
         return ChordResult(await self.group(chord.group, concurrency), self._handle(chord.callback))
@@ -153,3 +158,21 @@ class Sends:
         declared = task or signature.declared
         results = declared.results if declared is not None else None
         return AsyncResult(signature.uuid, self._producer.backend, self._clock, signature, results)
+
+
+def _is(value: object, kind: type[Any], what: str, example: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{what}, not {kind_of(value)}: write {example}")
+
+
+def _rows(task: object, rows: object) -> list[tuple[Any, ...]]:
+    if not hasattr(task, "parameters"):
+        raise TypeError(f"send_many() takes a task, not {kind_of(task)}")
+    if not isinstance(rows, Iterable):
+        raise TypeError(f"send_many() takes rows of arguments, as [(1, 2), (3, 4)], not {kind_of(rows)}")
+    checked = []
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, str | bytes) or not isinstance(row, Iterable):
+            raise TypeError(f"send_many() row {number} must be a tuple or list of arguments, not {kind_of(row)}")
+        checked.append(tuple(row))
+    return checked

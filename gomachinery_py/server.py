@@ -6,15 +6,18 @@ Go source: ``v2/server.go``. Every method that talks to a service has an ``a…`
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
+from gomachinery_py.arguments import kind_of, need
 from gomachinery_py.brokers.eager import EagerBroker
 from gomachinery_py.config import Config
+from gomachinery_py.config_sections import check_kinds
 from gomachinery_py.context import Context
 from gomachinery_py.declaring import Declare, RunnableTasks, declared_options
 from gomachinery_py.effects import Clock, SystemClock, arun
@@ -56,7 +59,7 @@ class Server(PeriodicTasks, Withdrawals):
         lock: a URL for periodic tasks; by default schedulers in other processes are not known of.
         lock_program: the name in the lock's key, shared with schedulers in Go; by default this program's file name.
         default_queue: where tasks without a routing key go.
-        results_expire_in: seconds that states and results are kept; 0 is Machinery's hour.
+        results_expire_in: seconds, whole ones, that states and results are kept; 0 is Machinery's hour.
         crash_safe: False takes tasks as Go does, off the queue before they ran: lost when the worker dies.
         lease: seconds without a sign of life after which a worker's tasks are given to others; the same for all
             Python workers of a queue.
@@ -87,8 +90,7 @@ class Server(PeriodicTasks, Withdrawals):
         self.clock = clock or SystemClock()
         #: Every declared task by name, remote ones included.
         self.tasks: dict[str, Task[Any, Any, Any]] = {}
-        if lease < 2:
-            raise ConfigError("lease is in seconds, 2 at least: a shorter one would give away tasks that still run")
+        _check_arguments(lease, signing, observers, lock_program)
         self._crash_safe = crash_safe
         self._lease = lease
         self._signing = signing
@@ -165,7 +167,7 @@ class Server(PeriodicTasks, Withdrawals):
         cannot carry, keyword-only parameters, a name that is taken.
         """
         if callable(function):
-            return self._declare(function, function.__name__, Options(), remote=False)
+            return Declare(self, None, Options(), remote=False)(function)
         return Declare(self, function, declared_options(options), remote=False, soft_time_limit=soft_time_limit)
 
     def remote(
@@ -180,6 +182,8 @@ class Server(PeriodicTasks, Withdrawals):
         ignore_when_not_registered: bool | None = None,
     ) -> Declare:
         """Declare a task that others serve, typically in Go: typed and sendable, its body is never run."""
+        if callable(name):
+            raise TypeError('remote is called: write @server.remote() or @server.remote("name")')
         options = Options(
             routing_key=queue,
             retries=retries,
@@ -279,6 +283,7 @@ class Server(PeriodicTasks, Withdrawals):
 
     def result(self, uuid: str) -> AsyncResult[Any]:
         """The result of a task by its UUID, whoever sent it."""
+        need(uuid, str, "a task's UUID", "text")
         return AsyncResult(uuid, self.backend, self.clock)
 
     def pending(self, queue: str | None = None) -> Iterator[Signature]:
@@ -286,11 +291,13 @@ class Server(PeriodicTasks, Withdrawals):
 
         Raises WireError for a message that Machinery cannot decode either.
         """
+        need(queue, str | None, "queue", "text")
         name = queue or self.config.default_queue
         return self._pages(lambda start: self.broker.pending(name, start, _PAGE), "server.apending()")
 
     def apending(self, queue: str | None = None) -> AsyncIterator[Signature]:
         """:meth:`pending` for asyncio."""
+        need(queue, str | None, "queue", "text")
         name = queue or self.config.default_queue
         return self._apages(lambda start: self.broker.pending(name, start, _PAGE))
 
@@ -319,11 +326,12 @@ class Server(PeriodicTasks, Withdrawals):
         is how many tasks it may hold, four times the concurrency unless given. ``health_file`` is where it says
         every two seconds that it is well, for ``gomachinery health``.
         """
+        need(queue, str | Sequence | None, "queue", "text or a list of it")
         redis = self.config.redis
         settings = WorkerSettings(
             tag=tag,
             concurrency=concurrency,
-            queues=(queue,) if isinstance(queue, str) and queue else tuple(queue or ()),
+            queues=(queue,) if isinstance(queue, str) and queue else tuple(dict.fromkeys(queue or ())),
             prefetch=prefetch,
             health_file=health_file,
             poll=min(max(redis.normal_tasks_poll_period / 1000, 0.1), 1.0),
@@ -411,7 +419,10 @@ def _configuration(
     default_queue: str | None,
     results_expire_in: int | None,
 ) -> Config:
+    if not isinstance(broker, Config | str):
+        raise ConfigError(f"broker must be a URL or a Config, not {kind_of(broker)}")
     if isinstance(broker, Config):
+        check_kinds(broker)
         if (result_backend, lock, default_queue, results_expire_in) != (None,) * 4:
             raise ConfigError("give a Config, or a broker URL with keyword settings, not both")
         return broker
@@ -419,6 +430,8 @@ def _configuration(
         if only_carries(broker):
             raise ConfigError('this broker keeps no results: give result_backend=, or result_backend="null"')
         result_backend = broker
+    if isinstance(results_expire_in, int) and results_expire_in < 0:
+        raise ConfigError("results_expire_in is in seconds; 0 is Machinery's hour, and less there is not")
     return Config.of(
         broker=broker,
         result_backend=result_backend,
@@ -426,6 +439,19 @@ def _configuration(
         default_queue=default_queue,
         results_expire_in=results_expire_in,
     )
+
+
+def _check_arguments(lease: object, signing: object, observers: object, lock_program: object) -> None:
+    if isinstance(lease, bool) or not isinstance(lease, int | float) or lease == math.inf:
+        shown = "without an end" if lease == math.inf else kind_of(lease)
+        raise ConfigError(f"lease must be a number of seconds, not {shown}")
+    if not lease >= 2:
+        raise ConfigError("lease is in seconds, 2 at least: a shorter one would give away tasks that still run")
+    need(signing, Signing | None, "signing", "a gomachinery_py.signing.Signing")
+    need(lock_program, str | None, "lock_program", "text")
+    need(observers, Sequence, "observers", "a list of gomachinery_py.observing.Observer")
+    for observer in cast("Sequence[object]", observers):
+        need(observer, Observer, "observers", "a list of gomachinery_py.observing.Observer with nothing else in it")
 
 
 def _decoded(body: bytes) -> Signature:

@@ -25,6 +25,7 @@ from queue import Empty, SimpleQueue
 from types import coroutine
 from typing import Any, TypeVar
 
+from gomachinery_py.durations import seconds
 from gomachinery_py.errors import SoftTimeLimitExceeded
 
 __all__ = ["limited", "seconds_of"]
@@ -39,13 +40,10 @@ _NOTHING = ctypes.py_object()
 
 def seconds_of(limit: float | timedelta, where: str) -> float:
     """A limit in seconds. Raises TypeError for what is no time, ValueError unless it is positive and finite."""
-    if isinstance(limit, timedelta):
-        limit = limit.total_seconds()
-    if isinstance(limit, bool) or not isinstance(limit, int | float):
-        raise TypeError(f"{where} must be seconds or a timedelta, not {type(limit).__name__}")
-    if not (math.isfinite(limit) and limit > 0):
-        raise ValueError(f"{where} must be a positive number of seconds, not {limit}")
-    return float(limit)
+    length = seconds(limit, where)
+    if not (math.isfinite(length) and length > 0):
+        raise ValueError(f"{where} must be a positive number of seconds, not {length:g}")
+    return float(length)
 
 
 def limited(function: Callable[..., Any], seconds: float, *, is_async: bool) -> Callable[..., Any]:

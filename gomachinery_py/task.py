@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from gomachinery_py.context import Context, running_signature
+from gomachinery_py.durations import nanoseconds
 from gomachinery_py.effects import arun
 from gomachinery_py.errors import SignatureError
 from gomachinery_py.golang.time import Time
@@ -57,9 +57,7 @@ class Options:
         if self.eta is not None and self.countdown is not None:
             raise SignatureError(f"task {signature.name}: give eta or countdown, not both")
         if self.countdown is not None:
-            signature.eta = Time.from_unix_ns(
-                now_ns + _nanoseconds(self.countdown, f"task {signature.name}: countdown")
-            )
+            signature.eta = Time.from_unix_ns(now_ns + nanoseconds(self.countdown, f"task {signature.name}: countdown"))
         if self.headers is not None and not isinstance(self.headers, Mapping):
             raise TypeError(f"task {signature.name}: headers must be a mapping, not {type(self.headers).__name__}")
         for field, value in (
@@ -145,10 +143,18 @@ class Task(Generic[P, C, R]):
 
             self.soft_time_limit = seconds_of(soft_time_limit, f"task {name}: soft_time_limit")
             self._limited = limited(function, self.soft_time_limit, is_async=self.is_async)
-        update_wrapper(self, function)
+        update_wrapper(self, function, updated=())
+        for attribute, value in getattr(function, "__dict__", {}).items():
+            # What a decorator left there, unless a task has something else under that name.
+            if attribute not in vars(self) and not hasattr(type(self), attribute):
+                setattr(self, attribute, value)
 
     def __repr__(self) -> str:
         return f"<{'remote ' if self.remote else ''}task {self.name}>"
+
+    def __reduce__(self) -> str:
+        # Copied and pickled as a function is: it is itself, and elsewhere what its module has under its name.
+        return str(getattr(self, "__qualname__", self.name))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
         """Call the function here and now."""
@@ -279,13 +285,3 @@ def _signatures(value: Signature | Sequence[Signature] | None, where: str) -> li
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{where} must be a signature or a list of them, not {type(value).__name__}")
     return list(value)
-
-
-def _nanoseconds(countdown: float | timedelta, where: str) -> int:
-    if isinstance(countdown, timedelta):
-        return countdown // timedelta(microseconds=1) * 1000
-    if isinstance(countdown, bool) or not isinstance(countdown, int | float):
-        raise TypeError(f"{where} must be seconds or a timedelta, not {type(countdown).__name__}")
-    if isinstance(countdown, float) and not math.isfinite(countdown):
-        raise ValueError(f"{where} must be a number of seconds, not {countdown}")
-    return round(countdown * 1_000_000_000)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from gomachinery_py.arguments import need
 from gomachinery_py.cancelling import cancel_delayed
+from gomachinery_py.durations import seconds
 from gomachinery_py.effects import arun
 from gomachinery_py.producer import Producer
 from gomachinery_py.results import blocking
@@ -35,6 +37,7 @@ class Withdrawals:
         return await arun(self._cancel_delayed(uuid))
 
     async def _cancel_delayed(self, uuid: str) -> bool:
+        need(uuid, str, "a task's UUID", "text")
         return bool(await cancel_delayed(self._producer, [uuid]))
 
     def revoke(self, *uuids: str, expires_in: float | timedelta = EXPIRES_IN) -> None:
@@ -52,11 +55,13 @@ class Withdrawals:
         await arun(self._revoke(uuids, expires_in))
 
     async def _revoke(self, uuids: Sequence[str], expires_in: float | timedelta) -> None:
-        seconds = expires_in.total_seconds() if isinstance(expires_in, timedelta) else expires_in
-        if not all(uuid and isinstance(uuid, str) for uuid in uuids) or not 0 < seconds <= LONGEST:
+        for uuid in uuids:
+            need(uuid, str, "a task's UUID", "text")
+        length = seconds(expires_in, "expires_in")
+        if not all(uuids) or not 0 < length <= LONGEST:
             raise ValueError(f"revoke() takes UUIDs, and an expires_in of at most {LONGEST} s")
         if uuids:
-            await self._revocations().add(uuids, seconds)
+            await self._revocations().add(uuids, length)
 
     def _revocations(self) -> Revocations:
         port = port_for_revocations(self._producer.broker, self._producer.backend)

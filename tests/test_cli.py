@@ -17,6 +17,7 @@ import pytest
 from command_line import Done, finished, gomachinery, process
 
 from gomachinery_py import Arg, Server, Signature, wire
+from gomachinery_py.demo.embedded import EmbeddedRedis
 from gomachinery_py.effects import run
 
 APP = """
@@ -291,3 +292,37 @@ def test_python_m_is_the_command() -> None:
     script = Path(sys.executable).with_name("gomachinery")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
     assert finished("--version") == Done(0, done.stdout, "")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_streams(closed: str, tmp_path: Path) -> None:
+    """A worker that somebody started with streams closed works; what it opens itself does not take their place."""
+    code = """
+import os, sys
+from gomachinery_py import Server
+server = Server("redis://127.0.0.1:1")
+
+@server.task
+def streams() -> list[str]:
+    return [os.readlink(f"/proc/self/fd/{number}") for number in range(3)]
+"""
+    (tmp_path / "app.py").write_text(code)
+    with EmbeddedRedis() as redis, Server(redis.url) as server:
+
+        @server.remote("streams")
+        def streams() -> list[str]:
+            raise NotImplementedError
+
+        command = [sys.executable, "-m", "gomachinery_py", "worker", "app:server", "--broker", redis.url]
+        shell = f'exec "$@" {closed}'
+        with (tmp_path / "log").open("wb") as log:
+            worker = subprocess.Popen(["sh", "-c", shell, "sh", *command], cwd=tmp_path, stdout=log, stderr=log)
+        try:
+            found = streams.send().get(timeout=60)
+            worker.send_signal(signal.SIGTERM)
+            assert 0 == worker.wait(60)
+        finally:
+            worker.kill()
+            worker.wait()
+    assert {int(each[0]) for each in closed.split()} <= {at for at, file in enumerate(found) if file == os.devnull}
+    assert [] == [file for file in found if file.startswith("socket:")]

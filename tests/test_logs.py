@@ -94,11 +94,13 @@ def test_json_fields() -> None:
         for kind in {"plain": ["plain"], "waits": ["before", "after", "beside"], "fails": []}[name]
     )
     assert [line for line in user if not line["message"].endswith(line["task_uuid"][5:])] == []
-    texts = [re.sub(r"[\d.]+ s$", "… s", line["message"]) for line in own if line["task_uuid"] == "task_fails-3"]
+    texts = [
+        re.sub(r"[\d.]+ s$|\d+(?= fails)", "…", line["message"]) for line in own if line["task_uuid"] == "task_fails-3"
+    ]
     assert texts == [
         "task task_fails-3 (fails) begins",
-        "task task_fails-3 (fails) raised ValueError after … s",
-        "task task_fails-3 (fails) failed: fails-3",
+        "task task_fails-3 (fails) raised ValueError after …",
+        "task task_fails-3 (fails) failed: ValueError: fails-3 (test_logs.py:… fails)",
     ]
 
 
@@ -110,11 +112,60 @@ def test_text_suffix() -> None:
             server.tasks["fails"].using(uuid="task_1").send("x").get(timeout=30)
         worker.stop()
     first, failed, drained, *_ = written.getvalue().splitlines()
-    assert failed.endswith(
-        "ERROR task task_1 (fails) failed: x [task_uuid=task_1 task_name=fails queue=machinery_tasks]"
+    assert re.sub(r":\d+ fails", ":… fails", failed).endswith(
+        "ERROR task task_1 (fails) failed: ValueError: x (test_logs.py:… fails) "
+        "[task_uuid=task_1 task_name=fails queue=machinery_tasks]"
     )
     assert "begins" not in written.getvalue()
     assert [line for line in (first, drained) if line.endswith("]")] == []
+
+
+def _below(text: str) -> None:
+    raise LookupError(text)
+
+
+def test_where_a_failure_comes_from() -> None:
+    """The line names user code alone, innermost first; a result that does not fit has no place, its text says it."""
+    server = busy_server()
+
+    @server.task
+    def deep(text: str) -> int:
+        return _below(text) or 0
+
+    @server.task
+    def wrong() -> int:
+        return "no"  # type: ignore[return-value]
+
+    with logged("info", "text") as written, server.worker("w", 1) as worker:
+        for signature in (deep.s("no order"), wrong.s(), deep.using(retries=1).s("again")):
+            with contextlib.suppress(Exception):
+                server.send_task(signature).get(timeout=1)
+        worker.stop()
+    told = [
+        re.sub(r"(\.py):\d+", r"\1:…", line.partition(" [task_uuid")[0]) for line in written.getvalue().splitlines()
+    ]
+    told = [line.partition(" failed")[2] for line in told if " failed" in line]
+    assert told[:3] == [
+        ": LookupError: no order (test_logs.py:… _below < test_logs.py:… deep)",
+        ": wrong() result 1: must be an integer for int64, not str",
+        ", next try in 1 s: LookupError: again (test_logs.py:… _below < test_logs.py:… deep)",
+    ]
+
+
+def test_a_traceback_at_debug_is_bounded() -> None:
+    """The whole of it, but not the whole text of an exception, which may be of any size."""
+    server = busy_server()
+    with logged("debug", "json") as written, server.worker("w", 1) as worker:
+        for mark in ("x" * 1_000_000, "x\n" * 100_000):
+            with contextlib.suppress(Exception):
+                server.tasks["fails"].send(mark).get(timeout=30)
+        worker.stop()
+    wide, long = (line["exception"] for line in lines(written) if "exception" in line)
+    assert wide.startswith("Traceback (most recent call last):")
+    assert ", in fails\n    raise ValueError(mark)\nValueError: xxx" in wide
+    assert wide.endswith("xxx…")
+    assert re.search(r"\nx\n… \(1000\d\d lines\)$", long)
+    assert (len(wide) < 5_000, len(long) < 5_000) == (True, True)
 
 
 def test_what_cannot_run() -> None:

@@ -20,6 +20,10 @@ server = Server("redis://nowhere.invalid:6379")
 @server.task
 def add(*numbers: int) -> int:
     return sum(numbers)
+
+@server.task(queue="mail")
+def greet(name: str) -> str:
+    return f"Hello {name}"
 """
 
 TESTS = """
@@ -49,6 +53,10 @@ def test_worker(machinery_server, machinery_worker):
     chain = Chain(*(app.add.using(routing_key="other").s(number) for number in (1, 2, 3)))
     assert machinery_server.send_chain(chain).get(timeout=10) == 6
 
+def test_tasks_with_a_queue_of_their_own(machinery_server, machinery_worker):
+    assert app.add.send(1, 2).get(timeout=10) == 3
+    assert app.greet.send("Ada").get(timeout=10) == "Hello Ada"
+
 def test_afterwards():
     assert "nowhere" in str(app.server.config.broker)
 """
@@ -60,7 +68,30 @@ def test_fixtures_as_a_user_has_them(tmp_path: Path) -> None:
     (tmp_path / "test_app.py").write_text(TESTS, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", "-W", "error"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, "5 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert (done.returncode, "6 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+WRONG = """
+import pytest
+
+@pytest.mark.machinery(4)
+def test_without_a_name(machinery_worker):
+    pass
+
+@pytest.mark.machinery(concurency=4)
+def test_misspelt(machinery_worker):
+    pass
+"""
+
+
+def test_a_marker_that_is_wrong(tmp_path: Path) -> None:
+    """It is not passed over."""
+    (tmp_path / "test_wrong.py").write_text(WRONG, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert 1 == done.returncode
+    for text in ("takes settings by name, as machinery(concurrency=2): not 4", "has no setting concurency"):
+        assert text in done.stdout, done.stdout
 
 
 def test_wire_equality() -> None:

@@ -7,6 +7,7 @@ Exit codes: 0 done or drained, 1 failed or quit at once, 2 usage or import, 3 br
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from io import TextIOWrapper
 from typing import cast
@@ -66,7 +67,16 @@ def cli() -> None:
 
 def main() -> None:
     """The console script."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal may lack a character that a result has.
         cast(TextIOWrapper, stream).reconfigure(errors="backslashreplace")
     sys.exit(execute(cli))
+
+
+def _open_closed_streams() -> None:
+    """Somebody may have started this with streams closed; nothing that is opened later shall take their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest number that is free, and those below are not.
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115

@@ -14,6 +14,7 @@ import click
 from gomachinery_py.cli.errors import FAILED
 from gomachinery_py.cli.settings import load_app, log_options
 from gomachinery_py.config import Config
+from gomachinery_py.declaring import queues_of
 from gomachinery_py.server import Server
 
 if TYPE_CHECKING:
@@ -73,9 +74,7 @@ def _embedded(config: Config, url: str) -> Config:
 def _serve(server: Server, config: Config, stack: ExitStack) -> None:
     server.configure(config)
     stack.callback(server.close)
-    routed = [task.defaults.routing_key for task in server.tasks.values() if not task.remote]
-    queues = {config.default_queue, *filter(None, routed)}
-    stack.enter_context(server.worker("dev", 8, sorted(queues)))
+    stack.enter_context(server.worker("dev", 8, queues_of(server)))
 
 
 def _show_python(show: Show) -> None:

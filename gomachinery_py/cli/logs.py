@@ -6,11 +6,16 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import Any, Final
 
 from gomachinery_py.cli.text import json_safe, printable
 from gomachinery_py.logs import TaskFields, fields_of
 
 __all__ = ["set_up_logging", "show_lines_of"]
+
+# Of a traceback. The text of an exception may be of any size.
+_LINE_LENGTH: Final = 500
+_LINES: Final = 200
 
 
 class _Text(logging.Formatter):
@@ -25,7 +30,7 @@ class _Text(logging.Formatter):
         about = f" [{fields}]" if fields else ""
         lines = [f"{when} {record.levelname} {printable(record.getMessage())}{about}"]
         if record.exc_info:
-            lines += [printable(line) for line in self.formatException(record.exc_info).splitlines()]
+            lines += map(printable, _traceback(self, record.exc_info))
         return "\n".join(lines)
 
 
@@ -44,8 +49,15 @@ class _Json(logging.Formatter):
             **fields_of(record),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = "\n".join(_traceback(self, record.exc_info))
         return json_safe(json.dumps(line, ensure_ascii=False))
+
+
+def _traceback(formatter: logging.Formatter, error: Any) -> list[str]:
+    """Its lines, as far as the text of the exception leaves them short and few."""
+    lines = formatter.formatException(error).splitlines()
+    shown = [line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]}…" for line in lines[:_LINES]]
+    return shown if len(lines) <= _LINES else [*shown, f"… ({len(lines)} lines)"]
 
 
 class _StandardError(logging.Handler):

@@ -229,6 +229,7 @@ class RedisPort(Port):
         if self._pid == os.getpid():
             for connection, _ in idle:
                 connection.disconnect()
+        self._forget_closed_loops()
 
     # -- asyncio --
 
@@ -271,6 +272,7 @@ class RedisPort(Port):
         loop = asyncio.get_running_loop()
         pool = self._async_pools.get(loop)
         if pool is None:
+            self._forget_closed_loops()
             pool = redis.asyncio.ConnectionPool(
                 connection_class=self._connection_class(
                     redis.asyncio.Connection,
@@ -281,6 +283,12 @@ class RedisPort(Port):
             )
             self._async_pools[loop] = pool
         return pool
+
+    def _forget_closed_loops(self) -> None:
+        """A program may have one event loop after another, and close none of their connections."""
+        # They hold their loop, so the weak keys alone would keep them for ever.
+        for loop in [loop for loop in list(self._async_pools) if loop.is_closed()]:
+            self._async_pools.pop(loop, None)
 
     async def aclose(self) -> None:
         pool = self._async_pools.pop(asyncio.get_running_loop(), None)

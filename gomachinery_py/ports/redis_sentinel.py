@@ -96,6 +96,7 @@ class RedisSentinelPort(RedisPort):
         loop = asyncio.get_running_loop()
         pool = self._async_pools.get(loop)
         if pool is None:
+            self._forget_closed_loops()
             options = self._options()
             del options["host"], options["port"]
             manager: Any = _ASYNC_SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis.asyncio))

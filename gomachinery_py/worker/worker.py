@@ -22,10 +22,11 @@ from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import TypeVar
 
+from gomachinery_py.arguments import need
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import Clock, run
 from gomachinery_py.engine import Engine
-from gomachinery_py.errors import ServiceError, ServiceUnavailable
+from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable
 from gomachinery_py.fleet import Failure, Work
 from gomachinery_py.health import Report
 from gomachinery_py.incoming import brief
@@ -34,6 +35,7 @@ from gomachinery_py.revocations import Revocations, port_for_revocations
 from gomachinery_py.runs import Handlers
 from gomachinery_py.wire import decode_signature
 from gomachinery_py.wire.model import Signature
+from gomachinery_py.worker.children import handled_here
 from gomachinery_py.worker.chores import Chore, heartbeat, mover, recovery, revocation, sign_of_life
 from gomachinery_py.worker.intake import Intake
 from gomachinery_py.worker.processes import run_processes
@@ -66,6 +68,19 @@ class WorkerSettings:
     handle_signals: bool = True
     #: Where to say that it is well; empty for nowhere.
     health_file: str | None = None
+
+    def __post_init__(self) -> None:
+        need(self.tag, str, "tag", "text")
+        need(self.concurrency, int, "concurrency", "a whole number")
+        need(self.prefetch, int | None, "prefetch", "a whole number")
+        if self.concurrency < 0:
+            raise ValueError("concurrency is the number of tasks at once; 0 is twice the CPUs")
+        if self.prefetch is not None and self.prefetch < 1:
+            raise ValueError("prefetch is the number of tasks that a worker may hold, 1 at least")
+        for queue in self.queues:
+            need(queue, str, "queue", "text")
+            if not queue:
+                raise ConfigError("a queue needs a name")
 
 
 def _new_name(tag: str) -> str:
@@ -136,6 +151,7 @@ class Worker:
         passes signals on and replaces those that died. Raises ServiceUnavailable when the broker or the result store
         cannot be reached at the start. Later the worker waits for them as long as it takes.
         """
+        need(processes, int, "processes", "a whole number")
         if processes < 1:
             raise ValueError("a worker has at least one process")
         if processes > 1:
@@ -165,6 +181,8 @@ class Worker:
             return self._shut_down()
         finally:
             gc.unfreeze()
+            if restore:
+                handled_here(False)
             for number, handler in restore:
                 signal.signal(number, handler)
 
@@ -366,4 +384,5 @@ class Worker:
                 log.warning("signal %d: waiting for running tasks to finish", number)
                 self._ask_to_stop()
 
+        handled_here(True)
         return [(number, signal.signal(number, on_signal)) for number in (signal.SIGINT, signal.SIGTERM)]
