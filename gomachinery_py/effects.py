@@ -28,6 +28,7 @@ __all__ = [
     "Slot",
     "SystemClock",
     "arun",
+    "close",
     "first_error_raised",
     "invoke",
     "run",
@@ -203,6 +204,15 @@ def slot() -> Generator[Slot, Any, None]:
 _SLOT = Slot()
 
 
+def close(core: Coroutine[Any, Any, Any]) -> None:
+    """End a coroutine that nobody drives any more, as a crash would; harmless after its end."""
+    try:
+        core.close()
+    except RuntimeError:
+        # It has asked for something more on its way out, which nobody carries out. What has ended it says more.
+        pass
+
+
 def run(core: Coroutine[Any, Any, T]) -> T:
     """Drive a core coroutine to its end, blocking this thread."""
     resume: Callable[[Any], Any] = core.send
@@ -227,7 +237,7 @@ def run(core: Coroutine[Any, Any, T]) -> T:
     except StopIteration as stop:
         return cast(T, stop.value)
     finally:
-        core.close()
+        close(core)
 
 
 async def arun(core: Coroutine[Any, Any, T]) -> T:
@@ -254,7 +264,7 @@ async def arun(core: Coroutine[Any, Any, T]) -> T:
     except StopIteration as stop:
         return cast(T, stop.value)
     finally:
-        core.close()
+        close(core)
 
 
 async def _awaited(value: Awaitable[T]) -> T:
