@@ -44,6 +44,8 @@ __all__ = ["Worker", "WorkerSettings"]
 
 log = logging.getLogger(__name__)
 
+# What nothing hinders is done in this time.
+_MOMENT = 0.5
 # So many failures are kept for each queue until they can be told.
 _FAILURES = 100
 
@@ -269,10 +271,7 @@ class Worker:
             while intake.thread.is_alive() and not self._quit_asked:
                 intake.thread.join(0.1)
         pump.drain()
-        drained = pump.ended.wait(timeout) and not self._quit_asked
-        if not drained:
-            self._quit_asked = True
-            pump.abort()
+        drained = self._wait_until_drained(pump, timeout)
         for chore in self._chores:
             chore.stop()
         if drained:
@@ -280,6 +279,20 @@ class Worker:
                 chore.thread.join(5.0)
             self._retire()
         return drained
+
+    def _wait_until_drained(self, pump: Pump, timeout: float | None) -> bool:
+        """False when it takes too long, or somebody wants to quit: the driver may be waiting for a silent service."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._quit_asked:
+            left = _MOMENT if end is None else min(_MOMENT, end - time.monotonic())
+            if left <= 0:
+                break
+            if pump.ended.wait(left):
+                return not self._quit_asked
+        self._quit_asked = True
+        pump.abort()
+        pump.ended.wait(_MOMENT)
+        return False
 
     def _report(self) -> Report:
         assert self._pump is not None
