@@ -193,6 +193,35 @@ def test_a_killed_workers_tasks_run_again(
     assert runs.of["slept"] == 3
 
 
+@pytest.mark.parametrize("how", ["stop", "quit"])
+def test_a_worker_that_gives_up_leaves_its_tasks_to_others(
+    how: str, server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str
+) -> None:
+    """A program that goes on, with its connection, after its worker had no time to drain keeps nothing from others."""
+    release = threading.Event()
+
+    @server.task
+    def stuck(times: int) -> int:
+        runs("stuck")
+        if runs.of["stuck"] <= times:
+            release.wait(60)
+        return times
+
+    worker = server.worker(concurrency=2)
+    worker.start()
+    results = [stuck.send(2) for _ in range(3)]
+    wait_until(lambda: runs.of["stuck"] == 2, 20, "two are running")
+    if how == "quit":
+        worker.quit()
+    assert not worker.stop(timeout=0.1)
+    try:
+        with server.worker(concurrency=2):
+            assert [result.get(timeout=20) for result in results] == [2] * 3
+    finally:
+        release.set()
+    assert rabbit_server.counts("machinery_tasks", vhost) == (0, 0)
+
+
 def signature_of(name: str, *args: tuple[str, Any]) -> Signature:
     return Signature(name, [Arg(kind, value) for kind, value in args])
 

@@ -284,6 +284,10 @@ class AMQPBroker(AMQPMoves):
     async def retire(self, queue: str, worker: str) -> None:
         await self.port.execute(("retire", {"queue": queue, "worker": worker}))
 
+    async def abandon(self, queue: str, worker: str) -> None:
+        # With its channel goes everything that is not acknowledged.
+        await self.retire(queue, worker)
+
     # -- looking --
 
     async def pending(self, queue: str, start: int = 0, count: int = 1000) -> list[bytes]:

@@ -289,10 +289,28 @@ class Worker:
                 break
             if pump.ended.wait(left):
                 return not self._quit_asked
+        is_told = self._quit_asked
         self._quit_asked = True
         pump.abort()
         pump.ended.wait(_MOMENT)
+        self._abandon(0 if is_told else _MOMENT)
         return False
+
+    def _abandon(self, seconds: float) -> None:
+        """Let others have what is still held, and wait so long for that; this process may go on without its worker."""
+
+        def abandon() -> None:
+            for intake in self._intakes:
+                intake.thread.join()
+            for queue in self.queues:
+                try:
+                    run(self._broker.abandon(queue, self.name))
+                except (ServiceError, ServiceUnavailable) as error:
+                    log.warning("cannot give back what is held of %r: %s", brief(queue), error)
+
+        thread = threading.Thread(target=abandon, name=f"{self.name}-abandon", daemon=True)
+        thread.start()
+        thread.join(seconds)
 
     def _report(self) -> Report:
         assert self._pump is not None
