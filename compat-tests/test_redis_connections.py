@@ -258,6 +258,21 @@ def test_nothing_listens() -> None:
     assert "\n" not in text
 
 
+def test_more_sends_at_a_time_than_connections(redis_server: RedisServer) -> None:
+    """On an event loop, where each send under way has a connection of its own, the others wait for one."""
+    url = redis_server.url()
+
+    async def send() -> list[Any]:
+        async with Server(Config.of(broker=url, result_backend=url, redis__max_active=2)) as server:
+            task = server.remote("add")(_add)
+            return await asyncio.gather(*(task.asend(number) for number in range(50)), return_exceptions=True)
+
+    sent = asyncio.run(send())
+
+    assert [result for result in sent if isinstance(result, BaseException)] == []
+    assert redis_server.client.llen("machinery_tasks") == 50
+
+
 def test_a_plain_password_to_another_host_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     """A password in plain text to another machine is a warning that names the remedy, not the password."""
     with caplog.at_level(logging.WARNING):

@@ -96,6 +96,10 @@ class RedisPort(Port):
         self._async_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.ConnectionPool] = (
             weakref.WeakKeyDictionary()
         )
+        # A pool that has given all its connections away raises; here whoever needs one more waits.
+        self._gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            weakref.WeakKeyDictionary()
+        )
 
     # -- blocking --
 
@@ -245,6 +249,14 @@ class RedisPort(Port):
 
     async def aexchange(self, batch: Pipeline, packed: bytes) -> None:
         """:meth:`exchange` for asyncio."""
+        loop = asyncio.get_running_loop()
+        gate = self._gates.get(loop)
+        if gate is None:
+            gate = self._gates[loop] = asyncio.Semaphore(self.target.max_connections)
+        async with gate:
+            await self._aexchange(batch, packed)
+
+    async def _aexchange(self, batch: Pipeline, packed: bytes) -> None:
         pool: Any = self._async_pool()
         try:
             connection = await pool.get_connection()
