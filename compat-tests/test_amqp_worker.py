@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections import Counter
@@ -21,10 +22,11 @@ from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer, free_port
 from harness.signatures import signature
 
-from gomachinery_py import Arg, Chord, Config, Group, Server, Signature, TaskFailed
+from gomachinery_py import Arg, AsyncResult, Chord, Config, Group, Server, Signature, TaskFailed
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import run
 from gomachinery_py.errors import PublishError, ServiceUnavailable
+from gomachinery_py.ports.amqp_lane import Lane
 
 
 class Runs:
@@ -358,6 +360,33 @@ def test_peek_leaves_the_state(server: Server, rabbit_server: RabbitServer, vhos
     assert result.get(timeout=1) == 5
     assert rabbit_server.counts(result.uuid, vhost) is None
     assert server.result(result.uuid).peek() is None
+
+
+def test_a_connection_that_is_lost_while_results_are_read(
+    server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had been taken out of its queue by then is not lost with it."""
+    with make_server(rabbit_server.url(vhost), runs) as working, working.worker(concurrency=2):
+        sent = server.send_group(Group(*(server.tasks["count"].s(number) for number in range(3))))
+        wait_until(lambda: all(peek(member) == "SUCCESS" for member in sent), 20, "all results")
+    get, lost = Lane.get, threading.Event()
+
+    def losing(lane: Any, queue: str, reply: Any) -> None:
+        if queue != sent[1].uuid or lost.is_set():
+            get(lane, queue, reply)
+            return
+        lost.set()
+        # A moment later, so that what was taken before is acknowledged.
+        lane._connection.ioloop.call_later(0.2, lambda: lane._connection._transport._sock.shutdown(socket.SHUT_RDWR))
+
+    monkeypatch.setattr(Lane, "get", losing)
+    assert sent.get(timeout=20) == [0, 1, 2]
+    assert lost.is_set()
+
+
+def peek(result: AsyncResult[Any]) -> str:
+    state = result.peek()
+    return state.state if state else ""
 
 
 def test_a_publish_that_nobody_takes(runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:
