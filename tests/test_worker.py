@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gomachinery_py import Server, Signature, TaskFailed
+from gomachinery_py import Config, Server, Signature, TaskFailed
 from gomachinery_py.demo.embedded import EmbeddedRedis
 from gomachinery_py.effects import run
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
@@ -132,6 +132,14 @@ def test_a_worker_starts_once(server: Server) -> None:
         pass
     with pytest.raises(RuntimeError, match="make a new one"):
         worker.start()
+
+
+@pytest.mark.parametrize(("read_timeout", "poll"), [(1, 0.5), (2, 1.0), (15, 1.0), (0, 1.0)])
+def test_a_wait_for_messages_is_shorter_than_an_answer_may_take(read_timeout: int, poll: float) -> None:
+    """Otherwise each wait of an idle worker ends as a server that does not answer, and its connection is closed."""
+    url = "redis://localhost"
+    server = Server(Config.of(broker=url, result_backend=url, redis__read_timeout=read_timeout))
+    assert server.worker()._settings.poll == poll
 
 
 def test_no_broker_is_said_at_the_start() -> None:
