@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer, free_port
 from harness.signatures import signature
 
-from gomachinery_py import Arg, AsyncResult, Chord, Config, Group, Server, Signature, TaskFailed
+from gomachinery_py import Arg, AsyncResult, Chord, Config, Group, RetryTaskLater, Server, Signature, TaskFailed
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import run
 from gomachinery_py.errors import PublishError, ServiceUnavailable
@@ -387,6 +388,25 @@ def test_a_connection_that_is_lost_while_results_are_read(
 def peek(result: AsyncResult[Any]) -> str:
     state = result.peek()
     return state.state if state else ""
+
+
+def test_what_cannot_be_delayed_for_so_long(server: Server, rabbit_server: RabbitServer, vhost: str) -> None:
+    """A task that is to be tried again too late has failed; a callback that is too late is a dead letter by itself."""
+
+    @server.task
+    def later() -> None:
+        raise RetryTaskLater("later", timedelta(days=30))
+
+    far = datetime.now(UTC) + timedelta(days=30)
+    with server.worker(concurrency=1):
+        with pytest.raises(TaskFailed, match="cannot be tried again: task later: eta is 29 days away"):
+            later.send().get(timeout=20)
+        late = server.tasks["count"].using(eta=far).s()
+        assert server.tasks["count"].using(on_success=late).send(1).get(timeout=20) == 1
+        wait_until(lambda: rabbit_server.counts("machinery_tasks.dead", vhost) == (1, 0), 20, "a dead letter")
+    [(body, reason)] = run(server.broker.dead("machinery_tasks"))
+    assert json.loads(body)["UUID"] == late.uuid
+    assert "24 at most" in reason
 
 
 def test_a_publish_that_nobody_takes(runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:

@@ -189,6 +189,12 @@ class AMQPBroker(AMQPMoves):
             declared,
         ]
 
+    def check_send(self, signature: Signature) -> None:
+        _header_table(signature)
+        delay = self._delay(signature)
+        if delay:
+            self._delayed(signature, delay, self.settings.delayed_queue, b"", {})
+
     def publish_error(self, task: str, error: ServiceError) -> Exception:
         return PublishError(f"task {brief(task)}: {error}") if isinstance(error, AMQPRefused) else error
 
