@@ -320,6 +320,14 @@ def test_a_prefetch_that_was_set_stays(runs: Runs, rabbit_server: RabbitServer, 
         assert len(taken(server, 3)) == 3
 
 
+def test_a_prefetch_that_is_more_than_amqp_has_bits_for(runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:
+    """The most that can be asked for is; the connection, which sends go over too, does not break by it."""
+    with make_server(rabbit_server.url(vhost), runs, amqp__prefetch_count=100_000) as server:
+        sent = server.tasks["count"].send(5)
+        with server.worker(concurrency=2):
+            assert sent.get(timeout=20) == 5
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_chords_fire_once(server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str, count: int) -> None:
     """Among two Python workers every chord's callback runs exactly once, with all results."""

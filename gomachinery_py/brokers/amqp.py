@@ -33,6 +33,7 @@ from typing import Any, Final, Self
 from gomachinery_py.amqp_commands import (
     DEFAULT_EXCHANGE,
     MAX_NAME_BYTES,
+    MAX_PREFETCH,
     NO_ROUTE,
     NOT_FOUND,
     PRECONDITION_FAILED,
@@ -241,7 +242,7 @@ class AMQPBroker(AMQPMoves):
             "queue": queue,
             "worker": worker,
             "topology": self._consumed(queue),
-            "prefetch": prefetch,
+            "prefetch": min(prefetch, MAX_PREFETCH),
             "strict": self._prefetch_given,
             "limit": limit,
             "wait": wait,
