@@ -258,6 +258,60 @@ def test_nothing_listens() -> None:
     assert "\n" not in text
 
 
+@pytest.fixture
+def forwarder() -> Iterator[tuple[int, list[int]]]:
+    """An address of which connections lead to a server, new ones perhaps to another: its port, and the server's."""
+    target = [0]
+
+    def forward(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError), source, sink:
+            while chunk := source.recv(65536):
+                sink.sendall(chunk)
+
+    def listen(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", target[0]))
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=forward, args=ends, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=listen, args=(listener,), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], target
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+@pytest.mark.parametrize("face", ["blocking", "asyncio"])
+def test_an_address_that_leads_to_another_master(
+    face: str, make_redis: Callable[..., RedisServer], forwarder: tuple[int, list[int]]
+) -> None:
+    """Connections to a master that became a replica are given up: new ones lead to the one that is master now."""
+    (port, target), first, second = forwarder, make_redis(), make_redis()
+    target[0] = first.port
+    with Server(f"redis://127.0.0.1:{port}") as server, asyncio.Runner() as runner:
+        task = server.task("add")(_sum)
+
+        def send(number: int) -> Any:
+            return task.send(number) if face == "blocking" else runner.run(task.asend(number))
+
+        send(1)
+        target[0] = second.port
+        first.client.replicaof("127.0.0.1", second.port)
+        with pytest.raises(ServiceUnavailable, match="read only"):
+            send(2)
+        sent = [send(number) for number in (3, 4)]
+        with server.worker(concurrency=1):
+            assert [result.get(TIMEOUT) for result in sent] == [3, 4]
+        runner.run(server.aclose())
+
+
+def _sum(*numbers: int) -> int:
+    return sum(numbers)
+
+
 def test_more_sends_at_a_time_than_connections(redis_server: RedisServer) -> None:
     """On an event loop, where each send under way has a connection of its own, the others wait for one."""
     url = redis_server.url()

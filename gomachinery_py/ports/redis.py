@@ -134,7 +134,10 @@ class RedisPort(Port):
             connection.disconnect()
             raise
         self._release(connection, idle)
-        return atomic_answer(request, replies)
+        answer = atomic_answer(request, replies)
+        if isinstance(answer, ServiceUnavailable):
+            self.close()
+        return answer
 
     def begin(self, requests: Sequence[Request]) -> Flight:
         batch = Batch(requests, self.observer)
@@ -245,7 +248,10 @@ class RedisPort(Port):
                 return [ServiceError(f"Redis: {error}")]
             return [answer for request in requests for answer in await self.asend([request])]
         await self.aexchange(batch, packed)
-        return batch.results()
+        answers = batch.results()
+        if batch.is_demoted:
+            await self._async_pool().disconnect(inuse_connections=False)
+        return answers
 
     async def aexchange(self, batch: Pipeline, packed: bytes) -> None:
         """:meth:`exchange` for asyncio."""
@@ -356,7 +362,11 @@ class _Pipeline(Flight):
 
     def finish(self) -> list[list[Any] | Exception]:
         self._port._receive(self._batch, self._connection, self._idle)
-        return self._batch.results()
+        answers = self._batch.results()
+        if self._batch.is_demoted:
+            # A new connection may lead to the server that is the master now, even by the same address.
+            self._port.close()
+        return answers
 
     def abandon(self) -> None:
         self._connection.disconnect()

@@ -18,7 +18,7 @@ from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnectionPool
 from redis.asyncio.sentinel import SentinelManagedConnection as AsyncSentinelManagedConnection
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ReadOnlyError
+from redis.exceptions import AuthenticationError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
@@ -26,7 +26,7 @@ from gomachinery_py.config import Config
 from gomachinery_py.config_sections import plain
 from gomachinery_py.effects import Request
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
-from gomachinery_py.ports.redis import Pipeline, RedisPort, RedisTarget, is_fresh, target_of
+from gomachinery_py.ports.redis import RedisPort, RedisTarget, is_fresh, target_of
 from gomachinery_py.ports.redis_tls import AsyncTLSConnection
 from gomachinery_py.urls import Address, RedisURL
 
@@ -57,12 +57,6 @@ class RedisSentinelPort(RedisPort):
     def _send_atomic(self, request: Request) -> list[Any] | Exception | None:  # noqa: ARG002
         # The whole way looks at the replies.
         return None
-
-    def _receive(self, batch: Pipeline, connection: Any, idle: list[tuple[Any, float]]) -> None:
-        super()._receive(batch, connection, idle)
-        if any(isinstance(reply, ReadOnlyError) for reply in batch.replies):
-            # It was the master once.
-            self.close()
 
     def _new_connection(self) -> Any:
         manager: Any = _SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis))
