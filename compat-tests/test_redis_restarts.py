@@ -175,3 +175,31 @@ def test_quitting_waits_for_no_silent_server(make_redis: Callable[..., RedisServ
             assert ended == [False]
         finally:
             os.kill(redis.pid, signal.SIGCONT)
+
+
+def test_quitting_waits_for_no_silent_server_when_all_is_done(make_redis: Callable[..., RedisServer]) -> None:
+    """The same while a worker that has drained signs off: nothing is left undone, so it has not quit early."""
+    redis = make_redis()
+    settings = Config.of(broker=redis.url(), result_backend=redis.url(), redis__read_timeout=0)
+    ended: list[bool] = []
+    with Server(settings) as server:
+        silent = threading.Event()
+        retire = server.broker.retire
+
+        async def retire_in_silence(queue: str, worker: str) -> None:
+            os.kill(redis.pid, signal.SIGSTOP)
+            silent.set()
+            await retire(queue, worker)
+
+        server.broker.retire = retire_in_silence  # type: ignore[method-assign]
+        worker = server.worker(concurrency=1)
+        worker.start()
+        stopping = threading.Thread(target=lambda: ended.append(worker.stop()))
+        stopping.start()
+        try:
+            assert silent.wait(BACK_SECONDS)
+            worker.quit()
+            stopping.join(BACK_SECONDS)
+            assert ended == [True]
+        finally:
+            os.kill(redis.pid, signal.SIGCONT)

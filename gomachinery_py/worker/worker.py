@@ -275,9 +275,11 @@ class Worker:
         for chore in self._chores:
             chore.stop()
         if drained:
-            for chore in self._chores:
-                chore.thread.join(5.0)
-            self._retire()
+            # Not by this thread: a second signal is not to wait for a service that is silent now.
+            retiring = threading.Thread(target=self._retire, name=f"{self.name}-retire", daemon=True)
+            retiring.start()
+            while retiring.is_alive() and not self._quit_asked:
+                retiring.join(0.1)
         return drained
 
     def _wait_until_drained(self, pump: Pump, timeout: float | None) -> bool:
@@ -342,6 +344,8 @@ class Worker:
             self._failures.pop(queue, None)
 
     def _retire(self) -> None:
+        for chore in self._chores:
+            chore.thread.join(5.0)
         if self._settings.health_file:
             with contextlib.suppress(OSError):
                 os.unlink(self._settings.health_file)
