@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -325,6 +327,24 @@ def test_more_sends_at_a_time_than_connections(redis_server: RedisServer) -> Non
 
     assert [result for result in sent if isinstance(result, BaseException)] == []
     assert redis_server.client.llen("machinery_tasks") == 50
+
+
+def test_event_loops_that_nobody_closes_anything_in(redis_server: RedisServer) -> None:
+    """One after the other they leave no connections behind, however many they are."""
+    program = f"""
+import asyncio, os
+from gomachinery_py import Server
+server = Server({redis_server.url()!r})
+task = server.remote("add")(lambda *numbers: 0)
+async def send():
+    await asyncio.gather(task.asend(), task.asend())
+def count():
+    asyncio.run(send())
+    return len(os.listdir("/proc/self/fd"))
+print(len({{count() for _ in range(20)}}))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=TIMEOUT)
+    assert (told.stdout, told.stderr) == ("1\n", "")
 
 
 def test_a_plain_password_to_another_host_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:

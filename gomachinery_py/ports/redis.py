@@ -6,11 +6,9 @@ broke while it was idle is replaced before anything is sent on it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,6 +27,7 @@ from gomachinery_py.config import Config
 from gomachinery_py.effects import Flight, Port, Request
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.ports.redis_batch import Batch, atomic_answer, packed_atomic
+from gomachinery_py.ports.redis_loops import LoopPools
 from gomachinery_py.ports.redis_replies import read_replies, read_reply
 from gomachinery_py.ports.redis_tls import AsyncTLSConnection, TLSConnection
 from gomachinery_py.urls import Address, RedisURL
@@ -93,13 +92,7 @@ class RedisPort(Port):
         # Idle connections; lists are safe to share between threads. A fork and a close() leave it for another one.
         self._idle: list[tuple[Any, float]] = []
         self._pid = os.getpid()
-        self._async_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.ConnectionPool] = (
-            weakref.WeakKeyDictionary()
-        )
-        # A pool that has given all its connections away raises; here whoever needs one more waits.
-        self._gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._loops = LoopPools(self._new_async_pool, target.max_connections)
 
     # -- blocking --
 
@@ -250,20 +243,17 @@ class RedisPort(Port):
         await self.aexchange(batch, packed)
         answers = batch.results()
         if batch.is_demoted:
-            await self._async_pool().disconnect(inuse_connections=False)
+            pool, _ = self._loops.here()
+            await pool.disconnect(inuse_connections=False)
         return answers
 
     async def aexchange(self, batch: Pipeline, packed: bytes) -> None:
         """:meth:`exchange` for asyncio."""
-        loop = asyncio.get_running_loop()
-        gate = self._gates.get(loop)
-        if gate is None:
-            gate = self._gates[loop] = asyncio.Semaphore(self.target.max_connections)
+        pool, gate = self._loops.here()
         async with gate:
-            await self._aexchange(batch, packed)
+            await self._aexchange(pool, batch, packed)
 
-    async def _aexchange(self, batch: Pipeline, packed: bytes) -> None:
-        pool: Any = self._async_pool()
+    async def _aexchange(self, pool: Any, batch: Pipeline, packed: bytes) -> None:
         try:
             connection = await pool.get_connection()
         except (RedisError, OSError) as error:
@@ -285,23 +275,14 @@ class RedisPort(Port):
         finally:
             await pool.release(connection)
 
-    def _async_pool(self) -> redis.asyncio.ConnectionPool:
-        loop = asyncio.get_running_loop()
-        pool = self._async_pools.get(loop)
-        if pool is None:
-            pool = redis.asyncio.ConnectionPool(
-                connection_class=self._connection_class(
-                    redis.asyncio.Connection,
-                    AsyncTLSConnection,
-                    redis.asyncio.UnixDomainSocketConnection,
-                ),
-                **self._options(),
-            )
-            self._async_pools[loop] = pool
-        return pool
+    def _new_async_pool(self) -> redis.asyncio.ConnectionPool:
+        kind = self._connection_class(
+            redis.asyncio.Connection, AsyncTLSConnection, redis.asyncio.UnixDomainSocketConnection
+        )
+        return redis.asyncio.ConnectionPool(connection_class=kind, **self._options())
 
     async def aclose(self) -> None:
-        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
+        pool = self._loops.pop()
         if pool is not None:
             await pool.disconnect()
 

@@ -6,7 +6,6 @@ the URL are the master's; the sentinels have ``sentinel_password``.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,26 +84,22 @@ class RedisSentinelPort(RedisPort):
                 pass
             connection.disconnect()
 
-    def _async_pool(self) -> redis.asyncio.ConnectionPool:
-        loop = asyncio.get_running_loop()
-        pool = self._async_pools.get(loop)
-        if pool is None:
-            options = self._options()
-            del options["host"], options["port"]
-            pool = _ASYNC_POOL(
-                self._master_name,
-                _ASYNC_SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis.asyncio)),
-                connection_class=_ManagedTLS if self.target.tls else AsyncSentinelManagedConnection,
-                retry=AsyncRetry(NoBackoff(), 0),
-                **options,
-            )
-            self._async_pools[loop] = pool
+    def _new_async_pool(self) -> redis.asyncio.ConnectionPool:
+        options = self._options()
+        del options["host"], options["port"]
+        pool: redis.asyncio.ConnectionPool = _ASYNC_POOL(
+            self._master_name,
+            _ASYNC_SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis.asyncio)),
+            connection_class=_ManagedTLS if self.target.tls else AsyncSentinelManagedConnection,
+            retry=AsyncRetry(NoBackoff(), 0),
+            **options,
+        )
         return pool
 
     async def aclose(self) -> None:
-        pool: Any = self._async_pools.get(asyncio.get_running_loop())
-        await super().aclose()
+        pool = self._loops.pop()
         if pool is not None:
+            await pool.disconnect()
             for client in pool.sentinel_manager.sentinels:
                 await client.aclose()
 
