@@ -19,7 +19,11 @@ def test_a_queue_that_fails_takes_no_sign_of_life_from_the_others(
     """Otherwise the tasks that run here would be given to others, since one node of a cluster is down."""
     broken, well = f"{chore.__name__}-broken", f"{chore.__name__}-well"
     with Server(embedded_url) as server:
-        run(server.broker.port.execute(("SET", f"{{{broken}}}:gmpy:workers", "no sorted set")))
+        run(_set(server, f"{{{broken}}}:gmpy:workers", "no sorted set"))
         with pytest.raises(ServiceError):
             chore(server.broker, [broken, well], "w", 1.0)._call()
         assert [worker.name for worker in run(server.broker.workers(well))] == ["w"]
+
+
+async def _set(server: Server, key: str, value: str) -> None:
+    await server.broker.port.execute(("SET", key, value))
