@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer, free_port
 from harness.signatures import signature
 
-from gomachinery_py import Arg, Chord, Config, Group, Server, Signature, TaskFailed
+from gomachinery_py import Arg, AsyncResult, Chord, Config, Group, RetryTaskLater, Server, Signature, TaskFailed
 from gomachinery_py.brokers.base import Delivery
 from gomachinery_py.effects import run
 from gomachinery_py.errors import PublishError, ServiceUnavailable
+from gomachinery_py.ports.amqp_lane import Lane
 
 
 class Runs:
@@ -193,6 +196,35 @@ def test_a_killed_workers_tasks_run_again(
     assert runs.of["slept"] == 3
 
 
+@pytest.mark.parametrize("how", ["stop", "quit"])
+def test_a_worker_that_gives_up_leaves_its_tasks_to_others(
+    how: str, server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str
+) -> None:
+    """A program that goes on, with its connection, after its worker had no time to drain keeps nothing from others."""
+    release = threading.Event()
+
+    @server.task
+    def stuck(times: int) -> int:
+        runs("stuck")
+        if runs.of["stuck"] <= times:
+            release.wait(60)
+        return times
+
+    worker = server.worker(concurrency=2)
+    worker.start()
+    results = [stuck.send(2) for _ in range(3)]
+    wait_until(lambda: runs.of["stuck"] == 2, 20, "two are running")
+    if how == "quit":
+        worker.quit()
+    assert not worker.stop(timeout=0.1)
+    try:
+        with server.worker(concurrency=2):
+            assert [result.get(timeout=20) for result in results] == [2] * 3
+    finally:
+        release.set()
+    assert rabbit_server.counts("machinery_tasks", vhost) == (0, 0)
+
+
 def signature_of(name: str, *args: tuple[str, Any]) -> Signature:
     return Signature(name, [Arg(kind, value) for kind, value in args])
 
@@ -288,6 +320,14 @@ def test_a_prefetch_that_was_set_stays(runs: Runs, rabbit_server: RabbitServer, 
         assert len(taken(server, 3)) == 3
 
 
+def test_a_prefetch_that_is_more_than_amqp_has_bits_for(runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:
+    """The most that can be asked for is; the connection, which sends go over too, does not break by it."""
+    with make_server(rabbit_server.url(vhost), runs, amqp__prefetch_count=100_000) as server:
+        sent = server.tasks["count"].send(5)
+        with server.worker(concurrency=2):
+            assert sent.get(timeout=20) == 5
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_chords_fire_once(server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str, count: int) -> None:
     """Among two Python workers every chord's callback runs exactly once, with all results."""
@@ -329,6 +369,52 @@ def test_peek_leaves_the_state(server: Server, rabbit_server: RabbitServer, vhos
     assert result.get(timeout=1) == 5
     assert rabbit_server.counts(result.uuid, vhost) is None
     assert server.result(result.uuid).peek() is None
+
+
+def test_a_connection_that_is_lost_while_results_are_read(
+    server: Server, runs: Runs, rabbit_server: RabbitServer, vhost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had been taken out of its queue by then is not lost with it."""
+    with make_server(rabbit_server.url(vhost), runs) as working, working.worker(concurrency=2):
+        sent = server.send_group(Group(*(server.tasks["count"].s(number) for number in range(3))))
+        wait_until(lambda: all(peek(member) == "SUCCESS" for member in sent), 20, "all results")
+    get, lost = Lane.get, threading.Event()
+
+    def losing(lane: Any, queue: str, reply: Any) -> None:
+        if queue != sent[1].uuid or lost.is_set():
+            get(lane, queue, reply)
+            return
+        lost.set()
+        # A moment later, so that what was taken before is acknowledged.
+        lane._connection.ioloop.call_later(0.2, lambda: lane._connection._transport._sock.shutdown(socket.SHUT_RDWR))
+
+    monkeypatch.setattr(Lane, "get", losing)
+    assert sent.get(timeout=20) == [0, 1, 2]
+    assert lost.is_set()
+
+
+def peek(result: AsyncResult[Any]) -> str:
+    state = result.peek()
+    return state.state if state else ""
+
+
+def test_what_cannot_be_delayed_for_so_long(server: Server, rabbit_server: RabbitServer, vhost: str) -> None:
+    """A task that is to be tried again too late has failed; a callback that is too late is a dead letter by itself."""
+
+    @server.task
+    def later() -> None:
+        raise RetryTaskLater("later", timedelta(days=30))
+
+    far = datetime.now(UTC) + timedelta(days=30)
+    with server.worker(concurrency=1):
+        with pytest.raises(TaskFailed, match="cannot be tried again: task later: eta is 29 days away"):
+            later.send().get(timeout=20)
+        late = server.tasks["count"].using(eta=far).s()
+        assert server.tasks["count"].using(on_success=late).send(1).get(timeout=20) == 1
+        wait_until(lambda: rabbit_server.counts("machinery_tasks.dead", vhost) == (1, 0), 20, "a dead letter")
+    [(body, reason)] = run(server.broker.dead("machinery_tasks"))
+    assert json.loads(body)["UUID"] == late.uuid
+    assert "24 at most" in reason
 
 
 def test_a_publish_that_nobody_takes(runs: Runs, rabbit_server: RabbitServer, vhost: str) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -256,6 +258,93 @@ def test_nothing_listens() -> None:
     assert f"redis://***@127.0.0.1:{port}" in text
     assert text.endswith("Is it running, and is the URL right?")
     assert "\n" not in text
+
+
+@pytest.fixture
+def forwarder() -> Iterator[tuple[int, list[int]]]:
+    """An address of which connections lead to a server, new ones perhaps to another: its port, and the server's."""
+    target = [0]
+
+    def forward(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError), source, sink:
+            while chunk := source.recv(65536):
+                sink.sendall(chunk)
+
+    def listen(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", target[0]))
+                for ends in ((client, server), (server, client)):
+                    threading.Thread(target=forward, args=ends, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=listen, args=(listener,), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], target
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+@pytest.mark.parametrize("face", ["blocking", "asyncio"])
+def test_an_address_that_leads_to_another_master(
+    face: str, make_redis: Callable[..., RedisServer], forwarder: tuple[int, list[int]]
+) -> None:
+    """Connections to a master that became a replica are given up: new ones lead to the one that is master now."""
+    (port, target), first, second = forwarder, make_redis(), make_redis()
+    target[0] = first.port
+    with Server(f"redis://127.0.0.1:{port}") as server, asyncio.Runner() as runner:
+        task = server.task("add")(_sum)
+
+        def send(number: int) -> Any:
+            return task.send(number) if face == "blocking" else runner.run(task.asend(number))
+
+        send(1)
+        target[0] = second.port
+        first.client.replicaof("127.0.0.1", second.port)
+        with pytest.raises(ServiceUnavailable, match="read only"):
+            send(2)
+        sent = [send(number) for number in (3, 4)]
+        with server.worker(concurrency=1):
+            assert [result.get(TIMEOUT) for result in sent] == [3, 4]
+        runner.run(server.aclose())
+
+
+def _sum(*numbers: int) -> int:
+    return sum(numbers)
+
+
+def test_more_sends_at_a_time_than_connections(redis_server: RedisServer) -> None:
+    """On an event loop, where each send under way has a connection of its own, the others wait for one."""
+    url = redis_server.url()
+
+    async def send() -> list[Any]:
+        async with Server(Config.of(broker=url, result_backend=url, redis__max_active=2)) as server:
+            task = server.remote("add")(_add)
+            return await asyncio.gather(*(task.asend(number) for number in range(50)), return_exceptions=True)
+
+    sent = asyncio.run(send())
+
+    assert [result for result in sent if isinstance(result, BaseException)] == []
+    assert redis_server.client.llen("machinery_tasks") == 50
+
+
+def test_event_loops_that_nobody_closes_anything_in(redis_server: RedisServer) -> None:
+    """One after the other they leave no connections behind, however many they are."""
+    program = f"""
+import asyncio, os
+from gomachinery_py import Server
+server = Server({redis_server.url()!r})
+task = server.remote("add")(lambda *numbers: 0)
+async def send():
+    await asyncio.gather(task.asend(), task.asend())
+def count():
+    asyncio.run(send())
+    return len(os.listdir("/proc/self/fd"))
+print(len({{count() for _ in range(20)}}))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=TIMEOUT)
+    assert (told.stdout, told.stderr) == ("1\n", "")
 
 
 def test_a_plain_password_to_another_host_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:

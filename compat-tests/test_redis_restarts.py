@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from harness.python_producer import PythonProducer
 from harness.redis_server import RedisServer
 from harness.signatures import Document, signature
 
+from gomachinery_py import Config, Server
 from gomachinery_py.errors import ServiceUnavailable
 
 BACK_SECONDS = 60.0
@@ -142,3 +145,61 @@ def test_nothing_acknowledged_is_lost(
     assert sender.refused > 0
     assert [worker.stop() for worker in workers] == [0, 0]
     assert redis.client.keys("{*}:gmpy:inflight:*") == []
+
+
+def test_quitting_waits_for_no_silent_server(make_redis: Callable[..., RedisServer]) -> None:
+    """A worker that is told to quit ends although Redis says nothing, and nothing limits how long it may be silent."""
+    redis = make_redis()
+    settings = Config.of(broker=redis.url(), result_backend=redis.url(), redis__read_timeout=0)
+    began, release = threading.Event(), threading.Event()
+    ended: list[bool] = []
+    with Server(settings) as server:
+
+        @server.task
+        def wait() -> None:
+            began.set()
+            release.wait(BACK_SECONDS)
+
+        worker = server.worker(concurrency=1)
+        worker.start()
+        wait.send()
+        assert began.wait(BACK_SECONDS)
+        stopping = threading.Thread(target=lambda: ended.append(worker.stop()))
+        os.kill(redis.pid, signal.SIGSTOP)
+        try:
+            release.set()
+            stopping.start()
+            time.sleep(0.5)
+            worker.quit()
+            stopping.join(BACK_SECONDS)
+            assert ended == [False]
+        finally:
+            os.kill(redis.pid, signal.SIGCONT)
+
+
+def test_quitting_waits_for_no_silent_server_when_all_is_done(make_redis: Callable[..., RedisServer]) -> None:
+    """The same while a worker that has drained signs off: nothing is left undone, so it has not quit early."""
+    redis = make_redis()
+    settings = Config.of(broker=redis.url(), result_backend=redis.url(), redis__read_timeout=0)
+    ended: list[bool] = []
+    with Server(settings) as server:
+        silent = threading.Event()
+        retire = server.broker.retire
+
+        async def retire_in_silence(queue: str, worker: str) -> None:
+            os.kill(redis.pid, signal.SIGSTOP)
+            silent.set()
+            await retire(queue, worker)
+
+        server.broker.retire = retire_in_silence  # type: ignore[method-assign]
+        worker = server.worker(concurrency=1)
+        worker.start()
+        stopping = threading.Thread(target=lambda: ended.append(worker.stop()))
+        stopping.start()
+        try:
+            assert silent.wait(BACK_SECONDS)
+            worker.quit()
+            stopping.join(BACK_SECONDS)
+            assert ended == [True]
+        finally:
+            os.kill(redis.pid, signal.SIGCONT)

@@ -35,6 +35,7 @@ __all__ = [
     "ACCESS_REFUSED",
     "DEFAULT_EXCHANGE",
     "MAX_NAME_BYTES",
+    "MAX_PREFETCH",
     "NOT_FOUND",
     "NO_ROUTE",
     "PRECONDITION_FAILED",
@@ -58,6 +59,8 @@ AMQPCommand: TypeAlias = tuple[str, dict[str, Any]]
 DEFAULT_EXCHANGE: Final = ""
 MAX_NAME_BYTES: Final = 255
 """A short string: names of queues and exchanges, routing keys, and the keys of a table."""
+MAX_PREFETCH: Final = (1 << 16) - 1
+"""Unacknowledged messages that a consumer can ask for; it is an unsigned short."""
 
 NO_ROUTE: Final = 312
 ACCESS_REFUSED: Final = 403

@@ -82,15 +82,16 @@ class Chords:
         """:meth:`member_done` where members' states are collected: they stay held until the callback is on its way."""
         claim = await self.backend.claim_group(signature.group_uuid, signature.group_task_count)
         if claim is not None:
-            fired = False
             try:
                 callback = self._callback(signature, claim.snapshot)
                 begun = delivery.attempts and not await self._callback_may_be_missing(delivery, signature)
                 for send in [] if callback is None or begun else await self.writes.sendable(delivery, [callback]):
                     await self.producer.send_task(send)
-                fired = True
-            finally:
-                await self.backend.release_group(claim, fired=fired)
+            except Exception:
+                # Not when a worker quits and closes this coroutine: nobody would carry it out then.
+                await self.backend.release_group(claim, fired=False)
+                raise
+            await self.backend.release_group(claim, fired=True)
         await self.broker.settle(delivery)
 
     async def _callback_may_be_missing(self, delivery: Delivery, signature: Signature) -> bool:

@@ -30,6 +30,7 @@ __all__ = [
     "SystemClock",
     "alone",
     "arun",
+    "close",
     "first_error_raised",
     "invoke",
     "run",
@@ -217,6 +218,15 @@ _SLOT = Slot()
 _ALONE = Alone()
 
 
+def close(core: Coroutine[Any, Any, Any]) -> None:
+    """End a coroutine that nobody drives any more, as a crash would; harmless after its end."""
+    try:
+        core.close()
+    except RuntimeError:
+        # It has asked for something more on its way out, which nobody carries out. What has ended it says more.
+        pass
+
+
 def run(core: Coroutine[Any, Any, T]) -> T:
     """Drive a core coroutine to its end, blocking this thread."""
     resume: Callable[[Any], Any] = core.send
@@ -241,7 +251,7 @@ def run(core: Coroutine[Any, Any, T]) -> T:
     except StopIteration as stop:
         return cast(T, stop.value)
     finally:
-        core.close()
+        close(core)
 
 
 async def arun(core: Coroutine[Any, Any, T]) -> T:
@@ -268,7 +278,7 @@ async def arun(core: Coroutine[Any, Any, T]) -> T:
     except StopIteration as stop:
         return cast(T, stop.value)
     finally:
-        core.close()
+        close(core)
 
 
 async def _awaited(value: Awaitable[T]) -> T:

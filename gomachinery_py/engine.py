@@ -24,6 +24,7 @@ from gomachinery_py.errors import (
     MachineryError,
     RetryTaskLater,
     ServiceError,
+    SignatureError,
     WireError,
     WrongKeyType,
 )
@@ -337,7 +338,13 @@ class Engine:
 
     async def _retry(self, delivery: Delivery, signature: Signature, origin: Origin, delay_ns: int) -> None:
         signature.eta = Time.from_unix_ns(self.clock.unix_ns() + delay_ns)
-        if await self.writes.commit(delivery, signature, origin, _RETRY, [signature], settle=True, checked=True):
+        try:
+            held = await self.writes.commit(delivery, signature, origin, _RETRY, [signature], settle=True, checked=True)
+        except SignatureError as refused:
+            # For good: the service cannot delay it for so long, or it has become too large.
+            await self._failed(delivery, signature, origin, MachineryError(f"it cannot be tried again: {refused}"))
+            return
+        if held:
             self.observers.ended(signature, delivery.queue, "RETRY")
 
     async def _failed(

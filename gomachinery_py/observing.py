@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from gomachinery_py.incoming import brief, brief_error
 from gomachinery_py.logs import about
+from gomachinery_py.runs import Outcome
 from gomachinery_py.wire.model import Signature
 
 __all__ = ["Ending", "Observer", "Observers", "RunLog", "Workflow"]
@@ -94,7 +95,7 @@ class Observers:
     def watched(
         self, call: Callable[[], Any], signature: Signature, queue: str, *, is_async: bool
     ) -> Callable[[], Any]:
-        """A task's call with all of them around it. The call never raises: its error is in the outcome."""
+        """A task's call with all of them around it. Neither raises: an error, theirs too, is in the outcome."""
         if not self._all:
             return call
 
@@ -111,13 +112,19 @@ class Observers:
                 yield told
 
         def run() -> Any:
-            with around() as told:
-                return told(call())
+            try:
+                with around() as told:
+                    return told(call())
+            except BaseException as error:
+                return Outcome([], error)
 
         async def run_async() -> Any:
             awaitable: Callable[[], Awaitable[Any]] = call
-            with around() as told:
-                return told(await awaitable())
+            try:
+                with around() as told:
+                    return told(await awaitable())
+            except BaseException as error:
+                return Outcome([], error)
 
         return run_async if is_async else run
 

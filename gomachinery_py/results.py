@@ -125,19 +125,24 @@ class AsyncResult(Generic[R_co]):
     # -- core --
 
     async def _state(self) -> TaskState:
-        if self._final is None:
-            return await self._adopt(await self._backend.get_state(self.uuid))
-        return self._final
+        if self._final is not None:
+            return self._final
+        state = await self._backend.get_state(self.uuid)
+        if self._adopt(state):
+            await self._taken()
+        return state or TaskState(self.uuid)
 
-    async def _adopt(self, state: TaskState | None) -> TaskState:
-        """Remember a final state; one that can be read only once is deleted then, as in Go."""
-        if state is None:
-            return TaskState(self.uuid)
-        if state.is_completed:
-            self._final = state
-            if self._backend.reads_once:
-                await self._backend.purge_state(self.uuid)
-        return state
+    def _adopt(self, state: TaskState | None) -> bool:
+        """Remember a final state, if it is one."""
+        if state is None or not state.is_completed:
+            return False
+        self._final = state
+        return True
+
+    async def _taken(self) -> None:
+        """Delete a final state that can be read only once, as Go does; by now it is remembered, whatever happens."""
+        if self._backend.reads_once:
+            await self._backend.purge_state(self.uuid)
 
     async def _get(self, timeout: float | timedelta | None, interval: float | timedelta | None) -> Any:
         state = await _wait(self, (), timeout, interval)
@@ -245,8 +250,9 @@ async def _wait(
     waiting = [result for result in (*before, last) if result._final is None]
     while waiting:
         states = await backend.states([result.uuid for result in waiting])
-        for result, state in zip(waiting, states, strict=True):
-            await result._adopt(state)
+        # Where they can be read only once they are nowhere else now.
+        for result in [result for result, state in zip(waiting, states, strict=True) if result._adopt(state)]:
+            await result._taken()
         _raise_first_failure((*before, last))
         waiting = [result for result in waiting if result._final is None]
         if not waiting:

@@ -334,7 +334,8 @@ class Server(PeriodicTasks, Withdrawals):
             queues=(queue,) if isinstance(queue, str) and queue else tuple(dict.fromkeys(queue or ())),
             prefetch=prefetch,
             health_file=health_file,
-            poll=min(max(redis.normal_tasks_poll_period / 1000, 0.1), 1.0),
+            # A wait for messages that is as long as an answer may take would count as none.
+            poll=min(max(redis.normal_tasks_poll_period / 1000, 0.1), 1.0, (redis.read_timeout or 2) / 2),
             delayed_poll=(redis.delayed_tasks_poll_period or 500) / 1000,
             heartbeat=min(5.0, self._lease / 6),
             recovery=min(5.0, self._lease / 6),

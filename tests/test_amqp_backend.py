@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from amqp_double import QueuePort, flat
 
@@ -9,7 +11,8 @@ from gomachinery_py import Config, Signature, TaskState
 from gomachinery_py.amqp_commands import PRECONDITION_FAILED, AMQPRefused, Int32
 from gomachinery_py.backends.amqp import AMQPBackend
 from gomachinery_py.effects import SystemClock, run
-from gomachinery_py.errors import ConfigError, ServiceError, WrongKeyType
+from gomachinery_py.errors import ConfigError, ServiceError, ServiceUnavailable, WrongKeyType
+from gomachinery_py.results import AsyncResult, GroupResult
 from gomachinery_py.wire.model import FAILURE, PENDING, STARTED, SUCCESS
 
 
@@ -78,6 +81,22 @@ def test_reading_takes_and_peeking_leaves(backend: AMQPBackend, port: QueuePort)
     assert run(backend.get_state("t")) is None
     assert run(backend.peek_state("nowhere")) is None
     assert run(backend.states(["t", "nowhere"])) == [None, None]
+
+
+def test_what_was_taken_is_kept_whatever_comes_next(backend: AMQPBackend, port: QueuePort) -> None:
+    """Results that are nowhere else any more survive an error that comes after their reading."""
+    members = [AsyncResult[Any](uuid, backend, SystemClock()) for uuid in "abc"]
+    group = GroupResult("g", members)
+    for uuid in "abc":
+        finish(backend, uuid)
+    port.errors["take"] = [ServiceUnavailable("gone"), ServiceUnavailable("gone"), ServiceUnavailable("gone")]
+    with pytest.raises(ServiceUnavailable):
+        group.get(timeout=1)
+    port.errors["queue_delete"] = [ServiceUnavailable("gone")]
+    with pytest.raises(ServiceUnavailable):
+        group.get(timeout=1)
+
+    assert group.get(timeout=1) == [None, None, None]
 
 
 def test_the_origin_must_be_this_tasks_state(backend: AMQPBackend, port: QueuePort) -> None:

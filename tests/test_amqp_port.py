@@ -108,6 +108,27 @@ def test_a_server_that_is_silent() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_fork_while_another_thread_sends() -> None:
+    """The child waits for no lock that only a thread of its parent could open."""
+    program = """
+import os, signal
+from gomachinery_py import Server, Signature
+from gomachinery_py.errors import ServiceUnavailable
+server = Server("amqp://127.0.0.1:1/")
+server.broker.port._lock.acquire()
+if (pid := os.fork()) == 0:
+    signal.alarm(30)
+    try:
+        server.send_task(Signature("x"))
+    except ServiceUnavailable:
+        server.close()
+        os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told == "7\n"
+
+
 def test_without_pika() -> None:
     """The missing client is named with its pip command."""
     program = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -132,6 +133,23 @@ def test_none_outlives_a_killed_parent(fleet: Fleet) -> None:
     fleet.parent.kill()
     fleet.end()
     assert _within(20, lambda: all(_is_gone(pid) for pid in pids))
+
+
+def test_a_signal_just_before_a_process_is_started() -> None:
+    """Nobody is started then who would never hear of it."""
+    program = """
+import os, signal, time
+from gomachinery_py.worker.processes import run_processes
+mask = signal.pthread_sigmask
+def signal_first(how, numbers):
+    if how == signal.SIG_BLOCK:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return mask(how, numbers)
+signal.pthread_sigmask = signal_first
+print(run_processes(2, lambda: time.sleep(60)))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=40)
+    assert told.stdout == "True\n"
 
 
 def test_no_broker_is_said_once(tmp_path: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from gomachinery_py import Server, TaskFailed
+from gomachinery_py import Config, Server, Signature, TaskFailed
 from gomachinery_py.demo.embedded import EmbeddedRedis
+from gomachinery_py.effects import run
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
+from gomachinery_py.observing import Observer
 
 
 @pytest.fixture
@@ -92,6 +95,36 @@ def test_a_task_that_was_short_until_now_holds_up_no_other(server: Server) -> No
             assert all(result.get(timeout=20) for result in slow)
 
 
+class Refusing(Observer):
+    """Lets no task begin, or end, depending on its name."""
+
+    @contextlib.contextmanager
+    def running(self, signature: Signature, queue: str) -> Iterator[Callable[[BaseException | None], None]]:  # noqa: ARG002
+        if signature.name.endswith("begin"):
+            raise RuntimeError("it may not begin")
+        yield lambda _error: None
+        raise RuntimeError("it may not end")
+
+
+def test_an_observer_that_raises_makes_the_task_fail() -> None:
+    """A run that an observer ends has its outcome like any other; its message is no dead letter."""
+    with EmbeddedRedis() as redis, Server(redis.url, observers=[Refusing()]) as server:
+
+        @server.task
+        def may_begin() -> None:
+            raise AssertionError
+
+        @server.task
+        async def may_end() -> None:
+            pass
+
+        with server.worker(concurrency=1):
+            for task, text in ((may_begin, "it may not begin"), (may_end, "it may not end")):
+                with pytest.raises(TaskFailed, match=text):
+                    task.send().get(timeout=20)
+        assert run(server.broker.dead("machinery_tasks")) == []
+
+
 def test_a_worker_starts_once(server: Server) -> None:
     """A stopped worker is not started again; a new one is made."""
     worker = server.worker(concurrency=1)
@@ -99,6 +132,14 @@ def test_a_worker_starts_once(server: Server) -> None:
         pass
     with pytest.raises(RuntimeError, match="make a new one"):
         worker.start()
+
+
+@pytest.mark.parametrize(("read_timeout", "poll"), [(1, 0.5), (2, 1.0), (15, 1.0), (0, 1.0)])
+def test_a_wait_for_messages_is_shorter_than_an_answer_may_take(read_timeout: int, poll: float) -> None:
+    """Otherwise each wait of an idle worker ends as a server that does not answer, and its connection is closed."""
+    url = "redis://localhost"
+    server = Server(Config.of(broker=url, result_backend=url, redis__read_timeout=read_timeout))
+    assert server.worker()._settings.poll == poll
 
 
 def test_no_broker_is_said_at_the_start() -> None:

@@ -173,13 +173,20 @@ class AMQPBackend(Backend):
     async def states(self, uuids: Sequence[str]) -> list[TaskState | None]:
         replies = await self.port.attempt_many([("take", {"queue": uuid, "count": _MOST_STATES}) for uuid in uuids])
         states: list[TaskState | None] = []
+        refused: Exception | None = None
         for reply in replies:
-            if isinstance(reply, AMQPRefused) and reply.code == NOT_FOUND:
-                states.append(None)
-            elif isinstance(reply, Exception):
-                raise reply
-            else:
-                states.append(decode_task_state(reply[-1][0]) if reply else None)
+            state = None
+            if not isinstance(reply, Exception):
+                try:
+                    state = decode_task_state(reply[-1][0]) if reply else None
+                except WireError as error:
+                    refused = error
+            elif not (isinstance(reply, AMQPRefused) and reply.code == NOT_FOUND):
+                refused = reply
+            states.append(state)
+        if refused is not None and not any(states):
+            # Otherwise those that were taken come first: they are nowhere else now.
+            raise refused
         return states
 
     async def purge_state(self, uuid: str) -> None:

@@ -36,10 +36,15 @@ class RedisClusterBackend(RedisBackend):
         taking = ("SET", names.TRIGGER_CHORD_MUTEX, token, "NX", "PX", _MUTEX_MILLISECONDS)
         while await self.port.execute(taking) is None and self.clock.monotonic() <= deadline:
             await sleep(_LOOK_AGAIN_SECONDS)
+        release = lua.script(lua.RELEASE, [names.TRIGGER_CHORD_MUTEX], token)
         try:
-            return await self._mark(snapshot, token)
-        finally:
-            await self.port.execute(lua.script(lua.RELEASE, [names.TRIGGER_CHORD_MUTEX], token))
+            marked = await self._mark(snapshot, token)
+        except Exception:
+            # Not when a worker quits and closes this coroutine: nobody would carry it out then.
+            await self.port.execute(release)
+            raise
+        await self.port.execute(release)
+        return marked
 
     async def _mark(self, snapshot: GroupSnapshot, token: str) -> bool:
         """Only over the document that was read. The token tells an answer that was lost from somebody else's mark."""

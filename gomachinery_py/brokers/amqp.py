@@ -33,6 +33,7 @@ from typing import Any, Final, Self
 from gomachinery_py.amqp_commands import (
     DEFAULT_EXCHANGE,
     MAX_NAME_BYTES,
+    MAX_PREFETCH,
     NO_ROUTE,
     NOT_FOUND,
     PRECONDITION_FAILED,
@@ -189,6 +190,12 @@ class AMQPBroker(AMQPMoves):
             declared,
         ]
 
+    def check_send(self, signature: Signature) -> None:
+        _header_table(signature)
+        delay = self._delay(signature)
+        if delay:
+            self._delayed(signature, delay, self.settings.delayed_queue, b"", {})
+
     def publish_error(self, task: str, error: ServiceError) -> Exception:
         return PublishError(f"task {brief(task)}: {error}") if isinstance(error, AMQPRefused) else error
 
@@ -235,7 +242,7 @@ class AMQPBroker(AMQPMoves):
             "queue": queue,
             "worker": worker,
             "topology": self._consumed(queue),
-            "prefetch": prefetch,
+            "prefetch": min(prefetch, MAX_PREFETCH),
             "strict": self._prefetch_given,
             "limit": limit,
             "wait": wait,
@@ -283,6 +290,10 @@ class AMQPBroker(AMQPMoves):
 
     async def retire(self, queue: str, worker: str) -> None:
         await self.port.execute(("retire", {"queue": queue, "worker": worker}))
+
+    async def abandon(self, queue: str, worker: str) -> None:
+        # With its channel goes everything that is not acknowledged.
+        await self.retire(queue, worker)
 
     # -- looking --
 

@@ -234,6 +234,12 @@ class Broker(ABC):
     async def retire(self, queue: str, worker: str) -> None:
         """The worker has stopped and holds nothing."""
 
+    async def abandon(self, queue: str, worker: str) -> None:
+        """The worker has stopped, and what it holds will never be settled.
+
+        Only where nobody else would learn of that while this process and its connections live.
+        """
+
     async def move_due(self) -> int:
         """Bring tasks whose time has come to their queues; how many were moved."""
         return 0

@@ -38,9 +38,10 @@ class AMQPPort(Port):
             logger.setLevel(logging.CRITICAL)
 
     def _current(self) -> Link:
+        if self._pid != os.getpid():
+            # The lock too: another thread may have had it when this process was forked, and is not here.
+            self._lock, self._link, self._pid = threading.Lock(), None, os.getpid()
         with self._lock:
-            if self._pid != os.getpid():
-                self._link, self._pid = None, os.getpid()
             if self._link is None or self._link.ended:
                 self._link = Link(self.targets)
             return self._link
@@ -119,9 +120,12 @@ class AMQPPort(Port):
         return await future
 
     def close(self) -> None:
+        if self._pid != os.getpid():
+            # The connection is the parent's.
+            return
         with self._lock:
             link, self._link = self._link, None
-        if link is not None and self._pid == os.getpid():
+        if link is not None:
             link.close()
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from pika.exceptions import AMQPError
 
-from gomachinery_py.amqp_commands import Held
+from gomachinery_py.amqp_commands import MAX_PREFETCH, Held
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.ports.amqp_connection import properties_told
 from gomachinery_py.ports.amqp_lane import Lane
@@ -95,7 +95,7 @@ class Consumer:
 
     def fetch(self, fields: dict[str, Any], reply: Reply) -> None:
         if self._wants_more(fields["limit"]):
-            self._resize(_WINDOW * (len(self._held) + fields["limit"]))
+            self._resize(min(_WINDOW * (len(self._held) + fields["limit"]), MAX_PREFETCH))
         with self.lock:
             taken = self._taken(fields["limit"]) if self._buffer else None
         if self._stopped or taken:

@@ -197,7 +197,13 @@ class Run:
             else:
                 self._link.lanes.release(lane)
         self._link.over(self)
+        if isinstance(answer, Exception) and self._has_taken():
+            # What was taken is nowhere else now.
+            answer = [answer if reply is None else reply for reply in self._replies]
         done(answer)
+
+    def _has_taken(self) -> bool:
+        return any(command[0] == "take" and reply for command, reply in zip(self.commands, self._replies, strict=True))
 
     def fail(self, error: Exception) -> None:
         """The connection could not be had, or the server is silent."""

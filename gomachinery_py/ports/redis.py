@@ -6,11 +6,9 @@ broke while it was idle is replaced before anything is sent on it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,6 +27,7 @@ from gomachinery_py.config import Config
 from gomachinery_py.effects import Flight, Port, Request
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.ports.redis_batch import Batch, atomic_answer, packed_atomic
+from gomachinery_py.ports.redis_loops import LoopPools
 from gomachinery_py.ports.redis_replies import read_replies, read_reply
 from gomachinery_py.ports.redis_tls import AsyncTLSConnection, TLSConnection
 from gomachinery_py.urls import Address, RedisURL
@@ -93,9 +92,7 @@ class RedisPort(Port):
         # Idle connections; lists are safe to share between threads. A fork and a close() leave it for another one.
         self._idle: list[tuple[Any, float]] = []
         self._pid = os.getpid()
-        self._async_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.ConnectionPool] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._loops = LoopPools(self._new_async_pool, target.max_connections)
 
     # -- blocking --
 
@@ -130,7 +127,10 @@ class RedisPort(Port):
             connection.disconnect()
             raise
         self._release(connection, idle)
-        return atomic_answer(request, replies)
+        answer = atomic_answer(request, replies)
+        if isinstance(answer, ServiceUnavailable):
+            self.close()
+        return answer
 
     def begin(self, requests: Sequence[Request]) -> Flight:
         batch = Batch(requests, self.observer)
@@ -229,7 +229,7 @@ class RedisPort(Port):
         if self._pid == os.getpid():
             for connection, _ in idle:
                 connection.disconnect()
-        self._forget_closed_loops()
+        self._loops.drop_closed()
 
     # -- asyncio --
 
@@ -242,11 +242,19 @@ class RedisPort(Port):
                 return [ServiceError(f"Redis: {error}")]
             return [answer for request in requests for answer in await self.asend([request])]
         await self.aexchange(batch, packed)
-        return batch.results()
+        answers = batch.results()
+        if batch.is_demoted:
+            pool, _ = self._loops.here()
+            await pool.disconnect(inuse_connections=False)
+        return answers
 
     async def aexchange(self, batch: Pipeline, packed: bytes) -> None:
         """:meth:`exchange` for asyncio."""
-        pool: Any = self._async_pool()
+        pool, gate = self._loops.here()
+        async with gate:
+            await self._aexchange(pool, batch, packed)
+
+    async def _aexchange(self, pool: Any, batch: Pipeline, packed: bytes) -> None:
         try:
             connection = await pool.get_connection()
         except (RedisError, OSError) as error:
@@ -268,30 +276,14 @@ class RedisPort(Port):
         finally:
             await pool.release(connection)
 
-    def _async_pool(self) -> redis.asyncio.ConnectionPool:
-        loop = asyncio.get_running_loop()
-        pool = self._async_pools.get(loop)
-        if pool is None:
-            self._forget_closed_loops()
-            pool = redis.asyncio.ConnectionPool(
-                connection_class=self._connection_class(
-                    redis.asyncio.Connection,
-                    AsyncTLSConnection,
-                    redis.asyncio.UnixDomainSocketConnection,
-                ),
-                **self._options(),
-            )
-            self._async_pools[loop] = pool
-        return pool
-
-    def _forget_closed_loops(self) -> None:
-        """A program may have one event loop after another, and close none of their connections."""
-        # They hold their loop, so the weak keys alone would keep them for ever.
-        for loop in [loop for loop in list(self._async_pools) if loop.is_closed()]:
-            self._async_pools.pop(loop, None)
+    def _new_async_pool(self) -> redis.asyncio.ConnectionPool:
+        kind = self._connection_class(
+            redis.asyncio.Connection, AsyncTLSConnection, redis.asyncio.UnixDomainSocketConnection
+        )
+        return redis.asyncio.ConnectionPool(connection_class=kind, **self._options())
 
     async def aclose(self) -> None:
-        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
+        pool = self._loops.pop()
         if pool is not None:
             await pool.disconnect()
 
@@ -352,7 +344,11 @@ class _Pipeline(Flight):
 
     def finish(self) -> list[list[Any] | Exception]:
         self._port._receive(self._batch, self._connection, self._idle)
-        return self._batch.results()
+        answers = self._batch.results()
+        if self._batch.is_demoted:
+            # A new connection may lead to the server that is the master now, even by the same address.
+            self._port.close()
+        return answers
 
     def abandon(self) -> None:
         self._connection.disconnect()

@@ -55,6 +55,8 @@ class Batch:
         self.commands: list[tuple[Any, ...]] = []
         #: Why the pipeline ended early, if it did.
         self.broken: ServiceUnavailable | None = None
+        #: Found by :meth:`results`: the server is a replica, whatever it was when the connection was made.
+        self.is_demoted = False
         self._requests = requests
         # Where each request's replies are: (first command, how many), or (joined command, place in its reply).
         self._places: list[tuple[int, int, bool]] = []
@@ -166,12 +168,16 @@ class Batch:
             done = replies[-1]
             if isinstance(done, Exception):
                 refused = next((reply for reply in replies[1:-1] if isinstance(reply, Exception)), None)
-                return _translated(refused or done)
+                return self._translated(refused or done)
             replies = list(done)
         if not any(isinstance(reply, Exception) for reply in replies):
             return replies
-        translated = [_translated(reply) if isinstance(reply, Exception) else reply for reply in replies]
+        translated = [self._translated(reply) if isinstance(reply, Exception) else reply for reply in replies]
         return next((reply for reply in translated if isinstance(reply, ServiceUnavailable)), translated)
+
+    def _translated(self, error: Exception) -> Exception:
+        self.is_demoted = self.is_demoted or isinstance(error, ReadOnlyError)
+        return _translated(error)
 
 
 def packed_atomic(commands: Sequence[Command]) -> bytes | None:

@@ -6,7 +6,6 @@ the URL are the master's; the sentinels have ``sentinel_password``.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelConnectionPool
 from redis.asyncio.sentinel import SentinelManagedConnection as AsyncSentinelManagedConnection
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ReadOnlyError
+from redis.exceptions import AuthenticationError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
@@ -26,7 +25,7 @@ from gomachinery_py.config import Config
 from gomachinery_py.config_sections import plain
 from gomachinery_py.effects import Request
 from gomachinery_py.errors import ConfigError, ServiceUnavailable
-from gomachinery_py.ports.redis import Pipeline, RedisPort, RedisTarget, is_fresh, target_of
+from gomachinery_py.ports.redis import RedisPort, RedisTarget, is_fresh, target_of
 from gomachinery_py.ports.redis_tls import AsyncTLSConnection, TLSConnection
 from gomachinery_py.urls import Address, RedisURL
 
@@ -58,12 +57,6 @@ class RedisSentinelPort(RedisPort):
         # The whole way looks at the replies.
         return None
 
-    def _receive(self, batch: Pipeline, connection: Any, idle: list[tuple[Any, float]]) -> None:
-        super()._receive(batch, connection, idle)
-        if any(isinstance(reply, ReadOnlyError) for reply in batch.replies):
-            # It was the master once.
-            self.close()
-
     def _new_connection(self) -> Any:
         manager: Any = _SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis))
         self._check_names(manager, TLSConnection)
@@ -92,29 +85,24 @@ class RedisSentinelPort(RedisPort):
                 pass
             connection.disconnect()
 
-    def _async_pool(self) -> redis.asyncio.ConnectionPool:
-        loop = asyncio.get_running_loop()
-        pool = self._async_pools.get(loop)
-        if pool is None:
-            self._forget_closed_loops()
-            options = self._options()
-            del options["host"], options["port"]
-            manager: Any = _ASYNC_SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis.asyncio))
-            self._check_names(manager, AsyncTLSConnection)
-            pool = _ASYNC_POOL(
-                self._master_name,
-                manager,
-                connection_class=_ManagedTLS if self.target.tls else AsyncSentinelManagedConnection,
-                retry=AsyncRetry(NoBackoff(), 0),
-                **options,
-            )
-            self._async_pools[loop] = pool
+    def _new_async_pool(self) -> redis.asyncio.ConnectionPool:
+        options = self._options()
+        del options["host"], options["port"]
+        manager: Any = _ASYNC_SENTINEL(self._sentinels, sentinel_kwargs=self._sentinel_options(redis.asyncio))
+        self._check_names(manager, AsyncTLSConnection)
+        pool: redis.asyncio.ConnectionPool = _ASYNC_POOL(
+            self._master_name,
+            manager,
+            connection_class=_ManagedTLS if self.target.tls else AsyncSentinelManagedConnection,
+            retry=AsyncRetry(NoBackoff(), 0),
+            **options,
+        )
         return pool
 
     async def aclose(self) -> None:
-        pool: Any = self._async_pools.get(asyncio.get_running_loop())
-        await super().aclose()
+        pool = self._loops.pop()
         if pool is not None:
+            await pool.disconnect()
             for client in pool.sentinel_manager.sentinels:
                 await client.aclose()
 

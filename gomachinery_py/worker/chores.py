@@ -56,22 +56,30 @@ class Chore:
                 self._stopping.wait(self._period)
 
 
+def _for_each(queues: Sequence[str], call: Callable[[str], None]) -> None:
+    """One queue that cannot be reached (its node of a cluster is down) takes nothing from the others."""
+    failed: ServiceUnavailable | ServiceError | None = None
+    for queue in queues:
+        try:
+            call(queue)
+        except (ServiceUnavailable, ServiceError) as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
 def heartbeat(
     broker: Broker, queues: Sequence[str], worker: str, period: float, tell: Callable[[], None] = lambda: None
 ) -> Chore:
     """Tell others that this worker lives, and then how it does."""
 
     def beat() -> bool:
-        problems: list[ServiceError] = []
-        for queue in queues:
-            try:
-                run(broker.beat(queue, worker))
-            except ServiceError as error:
-                # What is held of the other queues must not be lost for that.
-                problems.append(error)
+        try:
+            _for_each(queues, lambda queue: run(broker.beat(queue, worker)))
+        except ServiceError:
+            tell()
+            raise
         tell()
-        if problems:
-            raise problems[0]
         return False
 
     return Chore(f"{worker}-heartbeat", period, beat)
@@ -85,16 +93,18 @@ def mover(broker: Broker, worker: str, period: float) -> Chore:
 def recovery(broker: Broker, queues: Sequence[str], worker: str, period: float) -> Chore:
     """Give back the tasks of workers that died."""
 
-    def recover() -> bool:
-        for queue in queues:
-            # After a sleep this may be the first thing that happens: it must not count itself among the dead.
-            run(broker.beat(queue, worker))
-            count = run(broker.recover(queue))
-            if count:
-                log.warning("%d tasks of a worker that died went back to %r", count, queue)
+    def recover(queue: str) -> None:
+        # After a sleep this may be the first thing that happens: it must not count itself among the dead.
+        run(broker.beat(queue, worker))
+        count = run(broker.recover(queue))
+        if count:
+            log.warning("%d tasks of a worker that died went back to %r", count, queue)
+
+    def recover_all() -> bool:
+        _for_each(queues, recover)
         return False
 
-    return Chore(f"{worker}-recovery", period, recover)
+    return Chore(f"{worker}-recovery", period, recover_all)
 
 
 def revocation(worker: str, revocations: Revocations, learn: Callable[[Collection[str]], None]) -> Chore:

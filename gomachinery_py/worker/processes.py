@@ -110,6 +110,9 @@ class _Parent:
         # A signal that arrives between fork and the new process's own handlers would be lost, or end it at once.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
+            if self._signals:
+                # It came just before: whoever is started now would never hear of it.
+                return
             place.started = time.monotonic()
             place.pid = os.fork()
             if place.pid == 0:

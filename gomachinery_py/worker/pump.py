@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from gomachinery_py.brokers.base import Broker, Delivery
-from gomachinery_py.effects import Alone, Clock, Flight, Invoke, Port, Request, Sleep, Slot
+from gomachinery_py.effects import Alone, Clock, Flight, Invoke, Port, Request, Sleep, Slot, close
 from gomachinery_py.errors import ServiceUnavailable
 from gomachinery_py.incoming import brief_error
 from gomachinery_py.logs import about_message
@@ -185,13 +185,15 @@ class Pump:
         return True
 
     def _close(self) -> None:
-        self._executor.close()
-        self._relay.close()
-        for _, _, flight in self._flights:
-            flight.abandon()
-        for life in self._lives:
-            life.core.close()
-        self.ended.set()
+        try:
+            self._executor.close()
+            self._relay.close()
+            for _, _, flight in self._flights:
+                flight.abandon()
+            for life in self._lives:
+                close(life.core)
+        finally:
+            self.ended.set()
 
     def _receive(self) -> None:
         """Take all that is there; when that is nothing, wait for what comes first: an answer, if one is under way."""
@@ -448,7 +450,7 @@ class Pump:
         for life in lives:
             self._waiting.remove(life)
             self._lives.discard(life)
-            life.core.close()
+            close(life.core)
             if life is self._suspect:
                 self._no_suspect()
             if life.delivery is not None:

@@ -46,6 +46,8 @@ __all__ = ["Worker", "WorkerSettings"]
 
 log = logging.getLogger(__name__)
 
+# What nothing hinders is done in this time.
+_MOMENT = 0.5
 # So many failures are kept for each queue until they can be told.
 _FAILURES = 100
 
@@ -287,17 +289,48 @@ class Worker:
             while intake.thread.is_alive() and not self._quit_asked:
                 intake.thread.join(0.1)
         pump.drain()
-        drained = pump.ended.wait(timeout) and not self._quit_asked
-        if not drained:
-            self._quit_asked = True
-            pump.abort()
+        drained = self._wait_until_drained(pump, timeout)
         for chore in self._chores:
             chore.stop()
         if drained:
-            for chore in self._chores:
-                chore.thread.join(5.0)
-            self._retire()
+            # Not by this thread: a second signal is not to wait for a service that is silent now.
+            retiring = threading.Thread(target=self._retire, name=f"{self.name}-retire", daemon=True)
+            retiring.start()
+            while retiring.is_alive() and not self._quit_asked:
+                retiring.join(0.1)
         return drained
+
+    def _wait_until_drained(self, pump: Pump, timeout: float | None) -> bool:
+        """False when it takes too long, or somebody wants to quit: the driver may be waiting for a silent service."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._quit_asked:
+            left = _MOMENT if end is None else min(_MOMENT, end - time.monotonic())
+            if left <= 0:
+                break
+            if pump.ended.wait(left):
+                return not self._quit_asked
+        is_told = self._quit_asked
+        self._quit_asked = True
+        pump.abort()
+        pump.ended.wait(_MOMENT)
+        self._abandon(0 if is_told else _MOMENT)
+        return False
+
+    def _abandon(self, seconds: float) -> None:
+        """Let others have what is still held, and wait so long for that; this process may go on without its worker."""
+
+        def abandon() -> None:
+            for intake in self._intakes:
+                intake.thread.join()
+            for queue in self.queues:
+                try:
+                    run(self._broker.abandon(queue, self.name))
+                except (ServiceError, ServiceUnavailable) as error:
+                    log.warning("cannot give back what is held of %r: %s", brief(queue), error)
+
+        thread = threading.Thread(target=abandon, name=f"{self.name}-abandon", daemon=True)
+        thread.start()
+        thread.join(seconds)
 
     def _report(self) -> Report:
         assert self._pump is not None
@@ -329,6 +362,8 @@ class Worker:
             self._failures.pop(queue, None)
 
     def _retire(self) -> None:
+        for chore in self._chores:
+            chore.thread.join(5.0)
         if self._settings.health_file:
             with contextlib.suppress(OSError):
                 os.unlink(self._settings.health_file)
