@@ -275,6 +275,14 @@ def test_fresh_and_idle_fleets(
     assert looks == [set()] * len(looks)
 
 
+def test_a_redis_of_others(redis_server: RedisServer, server: Server) -> None:
+    """Lists that hold something else than tasks are left alone, while it listens too."""
+    for key, body in (("celery", b'{"body": "x"}'), ("resque:queue:x", b'{"class": "A"}'), ("bytes", b"\xff\xfe")):
+        redis_server.client.rpush(key, body)
+    looked = report(server, watch=0.2)
+    assert (looked.findings, looked.queues, looked.limits) == ([], [QUEUE], [])
+
+
 def test_all_workers_are_busy(redis_server: RedisServer, server: Server, go_worker: Callable[..., GoWorker]) -> None:
     """With long tasks: others wait, and nobody takes one."""
     worker = go_worker("v2", "goredis", concurrency=1)
