@@ -300,6 +300,28 @@ def test_an_interrupted_move_to_elsewhere_is_not_sent_here() -> None:
     assert second.uuids() == Counter(each.uuid for each in PENDING_TASKS)
 
 
+def test_every_task_that_may_be_there_twice_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """However many they are; the document has the first hundred."""
+    source, target = amqp_side(), redis_side()
+    tasks = [task(f"p{number}") for number in range(250)]
+    fill(source, tasks)
+    assert isinstance(source.port, ConsumedPort)
+    assert len(run(source.broker.depart("orders", "one that dies", 1000, 0.0))) == 250
+    source.port.died()
+    tally = moved(Run(source, target, page=100))
+    named = [uuid for record in caplog.records for uuid in record.getMessage().rpartition(": ")[2].split(", ")]
+    assert named == [each.uuid for each in tasks]
+    assert (tally.maybe_twice, tally.maybe_twice_uuids) == (250, named[:100])
+
+
+def test_what_is_put_back_is_named_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """It may have arrived, and whoever put it back may be killed before it says so."""
+    source, _, held = interrupted(amqp_side, PENDING_TASKS)
+    moved(Run(source, amqp_side("elsewhere"), "elsewhere", put_back=True))
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"{held} tasks had been taken before")
+
+
 def test_a_queue_that_is_slow_to_give_is_not_taken_for_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """RabbitMQ says that something waits, so it is waited for; for ever only if nobody else has a right to it."""
     source, target = amqp_side(), redis_side()

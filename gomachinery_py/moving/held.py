@@ -140,8 +140,7 @@ class HeldSource(Source):
             return
         if mover.held and self._put_back:
             departures = await self.broker.held(self.queue, kind, mover.name)
-            for departure in departures:
-                self._tally.note_twice(departure)
+            self._tally.note_twice(departures)
             bodies = [departure.body for departure in departures]
             await self.broker.free(self.queue, kind, mover.name, self._about, [], bodies)
         self._left_over.append((kind, mover.name))
