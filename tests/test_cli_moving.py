@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Done, gomachinery
+from command_line import Done, finished, gomachinery
 
 from gomachinery_py import Arg, Server, Signature, wire
 from gomachinery_py.brokers.moves import PENDING
@@ -137,7 +140,37 @@ def test_capture_and_replay(server: Server, embedded_url: str, tmp_path: Path) -
     assert (other.code, json.loads(other.out)["sent"]["pending"]) == (0, 9)
     (tmp_path / "other").write_text("{}\n")
     done = gomachinery("replay", str(tmp_path / "other"), *broker)
-    assert done == Done(1, "", "gomachinery: this is no file of gomachinery capture\n")
+    assert done == Done(1, "", f"gomachinery: {tmp_path / 'other'}: this is no file of gomachinery capture\n")
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """A file can have so many bytes, as on a disk that is full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk(server: Server, embedded_url: str, tmp_path: Path) -> None:
+    """It says which file, what to do, and what no worker sees until then; the same command does the rest."""
+    bodies = [task(number, "full.a") for number in range(50)]
+    push(server, "full.a", *bodies)
+    copy, taken, broker = tmp_path / "copy.jsonl", tmp_path / "taken.jsonl", ("--broker", embedded_url)
+    with files_up_to(6_000):
+        copied = finished("capture", "full.a", "-o", str(copy), *broker)
+        done = finished("capture", "full.a", "-o", str(taken), "--take", *broker)
+
+    assert (copied.code, copied.out, done.code, done.out) == (1, "", 1, "")
+    assert f"{copy} cannot be written (File too large); it is not complete: delete it" in copied.error
+    told = r"(\d+) tasks have gone and none is lost; the same command goes on, with (\d+) that it has in hand"
+    assert [sum(map(int, found)) for found in re.findall(told, done.error)] == [50]
+    assert f"{taken} cannot be written (File too large); make room and run the same command again" in done.error
+    assert gomachinery("capture", "full.a", "-o", str(taken), "--take", *broker).code == 0
+    lines = taken.read_text().splitlines()[1:]
+    assert [json.loads(line)["body"].encode() for line in lines] == bodies
 
 
 def test_mirror(server: Server, embedded_url: str) -> None:

@@ -23,7 +23,7 @@ from gomachinery_py.cli.progress import counting, progress
 from gomachinery_py.cli.settings import Settings, connection_options, log_options
 from gomachinery_py.cli.text import printable
 from gomachinery_py.effects import run
-from gomachinery_py.errors import ServiceUnavailable
+from gomachinery_py.errors import MachineryError, ServiceUnavailable
 from gomachinery_py.moving.held import HeldSource, Owner
 from gomachinery_py.moving.move import Move
 from gomachinery_py.moving.sources import FetchedSource, Source
@@ -216,9 +216,12 @@ def carried(work: Move, text: str, info: QueueInfo | None) -> bool:
         work.stopped, work.told = stop.is_set, lambda tally: show(tally.total)
         try:
             run(work.run())
-        except ServiceUnavailable:
-            told = f"gomachinery: {work.tally.total} tasks have gone and none is lost; the same command goes on"
-            click.echo(told, err=True)
+        except MachineryError as error:
+            held = work.source.in_hand
+            if held or isinstance(error, ServiceUnavailable):
+                unseen = f", with {held} that it has in hand, where no worker sees them" if held else ""
+                told = f"{work.tally.total} tasks have gone and none is lost; the same command goes on{unseen}"
+                click.echo(f"gomachinery: {told}", err=True)
             raise
         return not stop.is_set()
 

@@ -152,7 +152,7 @@ class HeldSource(Source):
             kind, mover = self._left_over[0]
             departures = await self.broker.held(self.queue, kind, mover)
             if departures:
-                page = await self._resumed(kind, mover, departures)
+                page = await self._resumed(mover, departures)
                 if page is not None:
                     return page
             await self.broker.end_mover(self.queue, kind, mover, self._about)
@@ -201,16 +201,17 @@ class HeldSource(Source):
         mover = self._mover(kind)
         departures = await self.broker.hold(self.queue, kind, mover, self._about, reach, wanted)
         self._took = True
-        return await self._judged(kind, mover, departures) if departures else None
+        return await self._judged(mover, departures) if departures else None
 
-    async def _resumed(self, kind: str, mover: str, departures: list[Departure]) -> Page | None:
+    async def _resumed(self, mover: str, departures: list[Departure]) -> Page | None:
         self._tally.resumed += 1
         for departure in departures:
             departure.repeated = True
-        return await self._judged(kind, mover, departures)
+        return await self._judged(mover, departures)
 
-    async def _judged(self, kind: str, mover: str, departures: list[Departure]) -> Page | None:
+    async def _judged(self, mover: str, departures: list[Departure]) -> Page | None:
         page, back = Page(mover), []
+        self.in_hand = len(departures)
         for departure in departures:
             try:
                 arrival = self._target.judge(departure)
@@ -222,7 +223,7 @@ class HeldSource(Source):
                 page.departures.append(departure)
                 page.arrivals.append(arrival)
         if not page.departures:
-            await self.broker.free(self.queue, kind, mover, self._about, [], [each.body for each in back])
+            await self.settle(Page(mover), [], back)
             return None
         page.departures += back
         return page
@@ -232,6 +233,7 @@ class HeldSource(Source):
         back = [*back, *page.departures[len(page.arrivals) :]]
         bodies = [each.body for each in gone], [each.body for each in back]
         await self.broker.free(self.queue, kind, page.mover, self._about, *bodies)
+        self.in_hand = 0
         self._not_taken.update(map(_name, back))
         # They are at the head again.
         self._start += len(back)
