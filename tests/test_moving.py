@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from inprocess import FakeRedisPort, drive
 from moving_world import (
+    CLOCK,
     ConsumedPort,
     Run,
     Side,
@@ -382,6 +383,29 @@ def test_a_mover_of_another_machine_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
     assert (tally.resumed, tally.total, tally.maybe_twice) == (1, len(PENDING_TASKS), 0)
     assert held > 0
+
+
+def test_one_that_waits_for_more_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long nothing comes: another move of the same queue leaves it alone, and what comes then it moves."""
+    source, target, elsewhere = redis_side(), redis_side(), redis_side()
+    fill(source, PENDING_TASKS[:1])
+    assert isinstance(source.port, FakeRedisPort)
+    movers, rounds = source.port.redis, itertools.count()
+
+    def stopped() -> bool:
+        at = next(rounds)
+        if at == 2:
+            # Long ago.
+            names = [name for name in movers.hkeys("{orders}:gmpy:movers") if name.endswith(b" seen")]  # type: ignore[union-attr]
+            movers.hset("{orders}:gmpy:movers", mapping=dict.fromkeys(names, 1))
+            monkeypatch.setattr(CLOCK, "seconds", CLOCK.seconds + 1000.0)
+        elif at == 4:
+            assert moved(Run(source, elsewhere, is_gone=lambda _owner: False)).total == 0
+            fill(source, PENDING_TASKS[1:])
+        return at == 8
+
+    drive(Run(source, target).move(idle=1.0, stopped=stopped).run(), lambda: None, lambda: None)
+    assert target.uuids() == Counter(each.uuid for each in PENDING_TASKS)
 
 
 def test_who_has_lost_its_page_to_another_stops() -> None:

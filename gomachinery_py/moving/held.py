@@ -77,6 +77,7 @@ class HeldSource(Source):
         self._refused = Tally()
         self._stays: dict[str, Tally] = {}
         self._registered: set[str] = set()
+        self._shown = -LEASE_SECONDS
         # What the target did not take when it was tried.
         self._not_taken: set[bytes] = set()
         # Pages that others left: kind and mover.
@@ -167,7 +168,16 @@ class HeldSource(Source):
             if page is not None:
                 return page
         self._at = 0
+        await self._show_life()
         return None
+
+    async def _show_life(self) -> None:
+        """A mover that waits for more tasks holds nothing and asks for nothing, and is not dead."""
+        now = self.broker.clock.monotonic()
+        if now - self._shown > LEASE_SECONDS / 3:
+            self._shown = now
+            for kind in self._registered:
+                await self.broker.take_over(self.queue, kind, self._mover(kind), self._about, self._about)
 
     def _next_round(self) -> None:
         """Once more over the same kind if anything was taken: others take tasks too, and what follows moves up."""
