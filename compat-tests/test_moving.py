@@ -187,6 +187,31 @@ def test_a_mirror_on_rabbitmq_runs_in_go(
     assert rabbit_server.counts(f"{QUEUE}.gmpy-mirror", vhost) is None
 
 
+def test_a_mirror_that_is_stopped_while_copies_wait(rabbit_server: RabbitServer, vhost: str, tmp_path: Path) -> None:
+    """They stay in their queue until the mirror runs again; a queue that is not there cannot be mirrored."""
+    broker, copy, number = rabbit_server.url(vhost), f"{QUEUE}.gmpy-mirror", 2_000
+    options = ("mirror", QUEUE, "--shadow", "shadow", "--until-empty", "--broker", broker)
+    code, _, error = gomachinery(*options)
+    assert (code, f"there is no queue '{QUEUE}'" in error, rabbit_server.counts(copy, vhost)) == (2, True, None)
+
+    channel = rabbit_server.connect(vhost)
+    for name in (QUEUE, copy):
+        channel.queue_declare(name, durable=True)
+    for at in range(number):
+        channel.basic_publish("", copy, json.dumps(signature("add", UUID=f"task_{at}")).encode())
+    channel.connection.close()
+    mirror = Process([sys.executable, "-m", "gomachinery_py", *options], name="mirror", directory=tmp_path)
+    wait_until(lambda: (rabbit_server.counts("shadow", vhost) or (0, 0))[0], 60, "copies")
+    mirror.signal(SIGINT)
+    mirror.read_line(60)
+    mirror.stop()
+
+    waiting = rabbit_server.counts(copy, vhost) or (0, 0)
+    assert (rabbit_server.counts("shadow", vhost) or (0, 0))[0] + waiting[0] == number
+    code, _, error = gomachinery(*options)
+    assert (code, rabbit_server.counts("shadow", vhost), rabbit_server.counts(copy, vhost)) == (0, (number, 0), None)
+
+
 def test_captures_of_rabbitmq_and_sqs(
     rabbit_server: RabbitServer, vhost: str, sqs_server: SQSServer, sqs_queue: str, tmp_path: Path
 ) -> None:
