@@ -32,6 +32,8 @@ from harness.sqs_server import SQSServer
 from seeds import FRESH_SEED
 from test_both_ways import values
 
+from gomachinery_py import Group, Server, Signature
+
 PENDING, DELAYED, KILLS, PAGE = 600, 100, 5, 50
 OPTIONS = ("--page", str(PAGE))
 
@@ -277,6 +279,17 @@ def test_go_reads_results_that_were_copied(
     far_redis.flush()
     shell("results", "copy", sent.group_uuid, "--from", memcached.url(), "--to", far_redis.url())
     assert before == {uuid: far_redis.client.get(uuid) for uuid in before}
+
+
+def test_a_group_that_is_copied_to_rabbitmq(redis_server: RedisServer, rabbit_server: RabbitServer, vhost: str) -> None:
+    """Its members' states are; that RabbitMQ keeps nothing else of it is told."""
+    with Server(redis_server.url()) as server:
+        sent = server.send_group(Group(Signature("add", []), Signature("add", [])))
+    copy = ("results", "copy", sent.group_uuid, "--from", redis_server.url(), "--to", rabbit_server.url(vhost))
+    code, out, _ = gomachinery(*copy, "--json")
+    told = json.loads(out)
+    assert (code, told["states"], told["groups"], told["missing"]) == (1, 2, 0, 0)
+    assert [(each["uuid"], "members' states" in each["reason"]) for each in told["failed"]] == [(sent.group_uuid, True)]
 
 
 @pytest.fixture

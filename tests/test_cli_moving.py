@@ -197,7 +197,8 @@ def test_results_copy(server: Server, embedded_url: str) -> None:
     done = gomachinery("results", "copy", "res_group", "res_list", *urls)
 
     assert (done.code, done.out) == (1, "2 states and 1 groups copied, 0 were there already\n")
-    assert done.error == "2 are not stored: never sent, or expired\n"
+    why = "never sent, expired, or something else has this name"
+    assert done.error == f"2 are no results there ({why}): res_list, res_gone\n"
     with Server(other) as there:
         keys = ("res_1", "res_2", "res_group")
         assert run(there.broker.port.execute_many([("GET", key) for key in keys])) == [state, odd, meta]
@@ -210,6 +211,23 @@ def test_results_copy(server: Server, embedded_url: str) -> None:
         assert gomachinery("results", "copy", "res_1", "--overwrite", *urls).code == 0
         assert run(there.broker.port.execute(("GET", "res_1"))) == state
         assert run(there.broker.port.execute(("EXISTS", "res_else"))) == 0
+
+
+def test_results_copy_destroys_nothing(server: Server, embedded_url: str) -> None:
+    """A result whose name is that of a queue in the other store, which stays; the others are copied, members too."""
+    other = f"{embedded_url.rstrip('/')}/2"
+    state = wire.encode_task_state(TaskState("dest_ok", "add", "SUCCESS"))
+    meta = wire.encode_group_meta(GroupMeta("dest_queue", ["dest_ok"]))
+    run(server.broker.port.execute_many([("SET", "dest_ok", state), ("SET", "dest_queue", meta, "EX", 50)]))
+    with Server(other) as there:
+        push(there, "dest_queue", b"a task")
+        command = ("results", "copy", "dest_queue", "--overwrite", "--from", embedded_url, "--to", other, "--json")
+        done = gomachinery(*command)
+        told = json.loads(done.out)
+        assert (done.code, told["states"], told["groups"], told["failures"]) == (1, 1, 0, 1)
+        assert [each["uuid"] for each in told["failed"]] == ["dest_queue"]
+        assert waiting(there, "dest_queue") == [b"a task"]
+        assert run(there.broker.port.execute(("GET", "dest_ok"))) == state
 
 
 @pytest.mark.parametrize(
