@@ -146,19 +146,25 @@ def test_a_worker_died_and_nobody_recovers(
 
 @pytest.mark.parametrize("kind", [PENDING, DELAYED])
 def test_a_move_was_interrupted(redis_server: RedisServer, server: Server, kind: str) -> None:
-    """It took a page, and gave no sign of life since."""
-    client, body = redis_server.client, json.dumps(signature("noop", UUID="task_moved")).encode()
+    """Two took a page each, and gave no sign of life since: all of it is counted, and where it was to go."""
+    client = redis_server.client
+    bodies = [json.dumps(signature("noop", UUID=f"task_{number}")).encode() for number in range(2)]
     key = QUEUE if kind == PENDING else "delayed_tasks"
     if kind == PENDING:
-        client.rpush(key, body)
+        client.rpush(key, *bodies)
     else:
-        client.zadd(key, {body: 2e18})
+        client.zadd(key, dict.fromkeys(bodies, 2e18))
     broker = server.broker
-    assert run(broker.take_over(QUEUE, kind, "mover", b"", b"to a test"))
-    assert len(run(broker.hold(QUEUE, kind, "mover", b"to a test", 10, [body]))) == 1
+    for mover in ("first", "second"):
+        about = json.dumps({"to": f"there with the {mover}"}).encode()
+        assert run(broker.take_over(QUEUE, kind, mover, b"", about))
+        assert len(run(broker.hold(QUEUE, kind, mover, about, 10, [bodies.pop()]))) == 1
     assert found(server) == set()
-    client.hincrby(f"{{{key}}}:gmpy:movers", "mover seen", -100)
-    assert found(server) == {("problem", "interrupted-move", key)}
+    for mover in ("first", "second"):
+        client.hincrby(f"{{{key}}}:gmpy:movers", f"{mover} seen", -100)
+    [finding] = report(server, watch=0.0).findings
+    assert (finding.severity, finding.code, finding.where) == ("problem", "interrupted-move", key)
+    assert "2 tasks held by what moved them to there with the first, there with the second" in finding.what
 
 
 def test_clocks(redis_server: RedisServer, server: Server) -> None:
