@@ -214,6 +214,17 @@ def test_a_mirror_that_is_stopped_while_copies_wait(rabbit_server: RabbitServer,
     assert (code, rabbit_server.counts("shadow", vhost), rabbit_server.counts(copy, vhost)) == (0, (number, 0), None)
 
 
+def test_dead_letters_of_rabbitmq_stay(rabbit_server: RabbitServer, vhost: str, redis_server: RedisServer) -> None:
+    """A dry run says so too."""
+    channel = rabbit_server.connect(vhost)
+    channel.queue_declare(QUEUE, durable=True)
+    channel.connection.close()
+    for options in ((), ("--dry-run",)):
+        command = ("move", QUEUE, "--dead", "--broker", rabbit_server.url(vhost), "--to", redis_server.url(), *options)
+        code, out, error = gomachinery(*command)
+        assert (code, out, "dead letters are moved from Redis only" in error) == (1, "", True)
+
+
 def test_captures_of_rabbitmq_and_sqs(
     rabbit_server: RabbitServer, vhost: str, sqs_server: SQSServer, sqs_queue: str, tmp_path: Path
 ) -> None:

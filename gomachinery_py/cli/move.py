@@ -154,13 +154,13 @@ def move(
             # RabbitMQ's are made when they are needed.
             existing_queue(there, to_queue or queue)
         target = QueueTarget(there.broker, to_queue or queue, str(there.config.broker), all_delayed=all_delayed)
+        tally = Tally()
+        source = source_of(here, queue, page, tally, kinds=kinds, all_delayed=all_delayed, put_back=put_back)
         if dry_run:
             with progress(f"looking at {queue}"):
                 tally, unseen = run(survey(here.broker, queue, target, kinds, all_delayed=all_delayed))
             complete = unseen == 0
         else:
-            tally = Tally()
-            source = source_of(here, queue, page, tally, kinds=kinds, all_delayed=all_delayed, put_back=put_back)
             idle = _FOLLOW_SECONDS if follow else None
             complete = carried(Move(source, target, tally, idle=idle), f"moving {queue}", info)
     if as_json:
