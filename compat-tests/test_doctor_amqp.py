@@ -10,7 +10,8 @@ import pika
 import pytest
 from conftest import short_directory
 from harness.amqp_fleet import AMQPFleet
-from harness.doctors import found
+from harness.command_line import gomachinery
+from harness.doctors import found, report
 from harness.process import wait_until
 from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
@@ -88,6 +89,22 @@ def test_a_busy_fleet_gives_nothing_back_for_long(managed: RabbitServer, redis_s
         looks = [found(server, management=management) for _ in range(LOOKS)]
         results.get(timeout=DONE_SECONDS)
     assert looks == [set()] * LOOKS
+
+
+def test_a_management_plugin_that_does_not_answer_as_wanted(
+    managed: RabbitServer, server: Server, rabbit_server: RabbitServer, vhost: str, redis_server: RedisServer
+) -> None:
+    """It refuses the login: exit code 3, without the password. It is another broker's: that is said."""
+    options = ("doctor", "--watch", "0", "--broker", managed.url("v1"), "--result-backend", redis_server.url())
+    wrong = managed.management_url.replace("://", "://guest:hunter2@")
+    code, out, error = gomachinery(*options, "--management", wrong)
+    assert (code, out, "hunter2" in error) == (3, "", False)
+    assert "refused the login: check user and password in its URL" in error
+
+    server.send_task(Signature("noop", []))
+    looked = report(server, management=open_management(managed.management_url, server.config), watch=0.0)
+    assert (rabbit_server.counts(QUEUE, vhost), [each.code for each in looked.findings]) == ((1, 0), ["unserved"])
+    assert [limit.startswith(f"the management plugin has no queue '{QUEUE}'") for limit in looked.limits] == [True]
 
 
 def test_no_queue_yet(server: Server) -> None:
