@@ -8,14 +8,13 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
 import pytest
-from conftest import short_directory
 from harness.command_line import gomachinery
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
@@ -246,24 +245,6 @@ def test_captures_of_rabbitmq_and_sqs(
         assert sorted(json.loads(line)["body"] for line in lines) == sorted(bodies), name
 
 
-@pytest.fixture
-def memcached() -> Iterator[MemcachedServer]:
-    """A result store that lists nothing."""
-    with short_directory() as directory:
-        server = MemcachedServer(directory)
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def mongo() -> Iterator[MongoServer]:
-    """One that keeps documents of its own form."""
-    with short_directory() as directory:
-        server = MongoServer(directory)
-        yield server
-        server.stop()
-
-
 def test_go_reads_results_that_were_copied(
     redis_server: RedisServer,
     far_redis: RedisServer,
@@ -301,15 +282,6 @@ def test_a_group_that_is_copied_to_rabbitmq(redis_server: RedisServer, rabbit_se
     told = json.loads(out)
     assert (code, told["states"], told["groups"], told["missing"]) == (1, 2, 0, 0)
     assert [(each["uuid"], "members' states" in each["reason"]) for each in told["failed"]] == [(sent.group_uuid, True)]
-
-
-@pytest.fixture
-def cluster() -> Iterator[RedisCluster]:
-    """Three masters."""
-    with short_directory() as directory:
-        several = RedisCluster(directory)
-        yield several
-        several.stop()
 
 
 def test_pubsub_and_a_cluster(redis_server: RedisServer, pubsub: PubSubServer, cluster: RedisCluster) -> None:
