@@ -111,9 +111,9 @@ def mongo() -> Iterator[MongoServer]:
 
 @pytest.fixture(scope="session")
 def rabbit_server() -> Iterator[RabbitServer]:
-    """The RabbitMQ server of this pytest process, with TLS too; tests use vhosts of their own."""
+    """The RabbitMQ server of this pytest process, with TLS and management; tests use vhosts of their own."""
     with short_directory() as directory:
-        server = RabbitServer(directory, vhosts=[*STORED_VHOSTS, *SPARE_VHOSTS], tls=True)
+        server = RabbitServer(directory, vhosts=[*STORED_VHOSTS, *SPARE_VHOSTS], tls=True, management=True)
         yield server
         server.stop()
 

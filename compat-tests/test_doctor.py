@@ -68,7 +68,7 @@ def test_a_task_that_circles(
     server.send_group(_group("unknown", length))
     worker = go_worker(version, client, only="noop")
     wait_until(lambda: "unknown" in worker.log, DONE_SECONDS, "the loop")
-    looks = [found(server) for _ in range(LOOKS)]
+    looks = [found(server, watch=_turn(length)) for _ in range(LOOKS)]
     assert looks == [{("problem", "circling", QUEUE)}] * LOOKS
 
 
@@ -79,7 +79,7 @@ def test_a_task_that_circles_beside_work(server: Server, go_worker: Callable[...
         go_worker(version, client, only="noop")
     server.send_group(_group("unknown", length))
     with load(lambda: server.send_group(_group("noop", 50)).get(timeout=DONE_SECONDS)):
-        looks = [report(server, watch=2.0).findings for _ in range(LOOKS)]
+        looks = [report(server, watch=2 * _turn(length)).findings for _ in range(LOOKS)]
     assert [[(each.code, each.where) for each in look] for look in looks] == [[("circling", QUEUE)]] * LOOKS
     assert all("'unknown'" in look[0].what for look in looks)
 
@@ -89,8 +89,8 @@ def test_some_workers_do_not_register_it(server: Server, go_worker: Callable[...
     go_worker("v1", "goredis", only="noop")
     go_worker("v2", "goredis", only="concat")
     with load(lambda: server.send_group(_group("concat", 50)).get(timeout=DONE_SECONDS)):
-        wait_until(lambda: found(server), DONE_SECONDS, "a finding")
-        look = found(server)
+        wait_until(lambda: found(server, watch=1.0), DONE_SECONDS, "a finding")
+        look = found(server, watch=1.0)
     assert look == {("warning", "circling", QUEUE)}
 
 
@@ -275,9 +275,9 @@ def test_fresh_and_idle_fleets(
     for version, client in KINDS:
         go_worker(version, client)
     python_worker()
-    looks.append(found(server))
+    looks.append(found(server, watch=1.0))
     results.get(timeout=DONE_SECONDS)
-    looks += [found(server) for _ in range(HEALTHY_LOOKS)]
+    looks += [found(server, watch=1.0) for _ in range(HEALTHY_LOOKS)]
     assert looks == [set()] * len(looks)
 
 
@@ -295,7 +295,7 @@ def test_all_workers_are_busy(redis_server: RedisServer, server: Server, go_work
     for _ in range(10):
         server.send_task(Signature("sleep_ms", [Arg("int64", 600_000)]))
     wait_until(lambda: redis_server.client.llen(QUEUE) <= 8, DONE_SECONDS, "a task under way")
-    looks = [found(server) for _ in range(HEALTHY_LOOKS)]
+    looks = [found(server, watch=1.0) for _ in range(HEALTHY_LOOKS)]
     assert (looks, worker.alive) == ([set()] * HEALTHY_LOOKS, True)
 
 
@@ -328,7 +328,7 @@ def test_states_elsewhere(
     with Server(redis_server.url(), result_backend=states.url()) as server:
         worker = go_worker("v2", "goredis", only="noop", backend=states.url())
         server.send_group(_group("noop", 20)).get(timeout=DONE_SECONDS)
-        assert found(server) == set()
+        assert found(server, watch=1.0) == set()
         server.send_task(task("unknown"))
         wait_until(lambda: "unknown" in worker.log, DONE_SECONDS, "the loop")
         assert found(server, watch=3.0) == {("problem", "circling", QUEUE)}
@@ -400,6 +400,11 @@ def load(once: Callable[[], object]) -> Iterator[None]:
 
 def _group(name: str, length: int) -> Any:
     return Group(*(Signature(name, []) if name != "unknown" else task(name, number) for number in range(length)))
+
+
+def _turn(length: int) -> float:
+    """Seconds in which some of a queue that circles are popped and pushed back, many times over."""
+    return 1.0 if length > 1_000 else 0.5
 
 
 def _later(server: Server, seconds: float) -> Any:
