@@ -19,11 +19,14 @@ from compatibility_table import CompatibilityTable
 from harness.fleet import PAIRS, Fleet, Pair
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
+from harness.memcached_server import MemcachedServer
+from harness.mongo_server import MongoServer
 from harness.process import Process
 from harness.pubsub_server import PubSubServer
 from harness.python_worker import PythonWorker
 from harness.rabbitmq_server import RabbitServer
 from harness.recorder import Recorder
+from harness.redis_cluster import RedisCluster
 from harness.redis_server import RedisServer
 from harness.sqs_server import SQSServer, sqs_variables
 from seeds import FRESH_SEED
@@ -73,10 +76,44 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
 
 
 @pytest.fixture(scope="session")
-def rabbit_server() -> Iterator[RabbitServer]:
-    """The RabbitMQ server of this pytest process, with TLS too; tests use vhosts of their own."""
+def shared_cluster() -> Iterator[RedisCluster]:
+    """The Redis cluster of this pytest process; tests use ``cluster``."""
     with short_directory() as directory:
-        server = RabbitServer(directory, vhosts=[*STORED_VHOSTS, *SPARE_VHOSTS], tls=True)
+        several = RedisCluster(directory)
+        yield several
+        several.stop()
+
+
+@pytest.fixture
+def cluster(shared_cluster: RedisCluster) -> RedisCluster:
+    """An empty Redis cluster of three masters, of which none may be stopped."""
+    shared_cluster.flush()
+    return shared_cluster
+
+
+@pytest.fixture
+def memcached() -> Iterator[MemcachedServer]:
+    """A memcached."""
+    with short_directory() as directory:
+        server = MemcachedServer(directory)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def mongo() -> Iterator[MongoServer]:
+    """A MongoDB."""
+    with short_directory() as directory:
+        server = MongoServer(directory)
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbit_server() -> Iterator[RabbitServer]:
+    """The RabbitMQ server of this pytest process, with TLS and management; tests use vhosts of their own."""
+    with short_directory() as directory:
+        server = RabbitServer(directory, vhosts=[*STORED_VHOSTS, *SPARE_VHOSTS], tls=True, management=True)
         yield server
         server.stop()
 

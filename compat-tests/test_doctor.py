@@ -68,7 +68,7 @@ def test_a_task_that_circles(
     server.send_group(_group("unknown", length))
     worker = go_worker(version, client, only="noop")
     wait_until(lambda: "unknown" in worker.log, DONE_SECONDS, "the loop")
-    looks = [found(server) for _ in range(LOOKS)]
+    looks = [found(server, watch=_turn(length)) for _ in range(LOOKS)]
     assert looks == [{("problem", "circling", QUEUE)}] * LOOKS
 
 
@@ -79,7 +79,7 @@ def test_a_task_that_circles_beside_work(server: Server, go_worker: Callable[...
         go_worker(version, client, only="noop")
     server.send_group(_group("unknown", length))
     with load(lambda: server.send_group(_group("noop", 50)).get(timeout=DONE_SECONDS)):
-        looks = [report(server, watch=2.0).findings for _ in range(LOOKS)]
+        looks = [report(server, watch=2 * _turn(length)).findings for _ in range(LOOKS)]
     assert [[(each.code, each.where) for each in look] for look in looks] == [[("circling", QUEUE)]] * LOOKS
     assert all("'unknown'" in look[0].what for look in looks)
 
@@ -89,8 +89,8 @@ def test_some_workers_do_not_register_it(server: Server, go_worker: Callable[...
     go_worker("v1", "goredis", only="noop")
     go_worker("v2", "goredis", only="concat")
     with load(lambda: server.send_group(_group("concat", 50)).get(timeout=DONE_SECONDS)):
-        wait_until(lambda: found(server), DONE_SECONDS, "a finding")
-        look = found(server)
+        wait_until(lambda: found(server, watch=1.0), DONE_SECONDS, "a finding")
+        look = found(server, watch=1.0)
     assert look == {("warning", "circling", QUEUE)}
 
 
@@ -146,19 +146,25 @@ def test_a_worker_died_and_nobody_recovers(
 
 @pytest.mark.parametrize("kind", [PENDING, DELAYED])
 def test_a_move_was_interrupted(redis_server: RedisServer, server: Server, kind: str) -> None:
-    """It took a page, and gave no sign of life since."""
-    client, body = redis_server.client, json.dumps(signature("noop", UUID="task_moved")).encode()
+    """Two took a page each, and gave no sign of life since: all of it is counted, and where it was to go."""
+    client = redis_server.client
+    bodies = [json.dumps(signature("noop", UUID=f"task_{number}")).encode() for number in range(2)]
     key = QUEUE if kind == PENDING else "delayed_tasks"
     if kind == PENDING:
-        client.rpush(key, body)
+        client.rpush(key, *bodies)
     else:
-        client.zadd(key, {body: 2e18})
+        client.zadd(key, dict.fromkeys(bodies, 2e18))
     broker = server.broker
-    assert run(broker.take_over(QUEUE, kind, "mover", b"", b"to a test"))
-    assert len(run(broker.hold(QUEUE, kind, "mover", b"to a test", 10, [body]))) == 1
+    for mover in ("first", "second"):
+        about = json.dumps({"to": f"there with the {mover}"}).encode()
+        assert run(broker.take_over(QUEUE, kind, mover, b"", about))
+        assert len(run(broker.hold(QUEUE, kind, mover, about, 10, [bodies.pop()]))) == 1
     assert found(server) == set()
-    client.hincrby(f"{{{key}}}:gmpy:movers", "mover seen", -100)
-    assert found(server) == {("problem", "interrupted-move", key)}
+    for mover in ("first", "second"):
+        client.hincrby(f"{{{key}}}:gmpy:movers", f"{mover} seen", -100)
+    [finding] = report(server, watch=0.0).findings
+    assert (finding.severity, finding.code, finding.where) == ("problem", "interrupted-move", key)
+    assert "2 tasks held by what moved them to there with the first, there with the second" in finding.what
 
 
 def test_clocks(redis_server: RedisServer, server: Server) -> None:
@@ -269,10 +275,18 @@ def test_fresh_and_idle_fleets(
     for version, client in KINDS:
         go_worker(version, client)
     python_worker()
-    looks.append(found(server))
+    looks.append(found(server, watch=1.0))
     results.get(timeout=DONE_SECONDS)
-    looks += [found(server) for _ in range(HEALTHY_LOOKS)]
+    looks += [found(server, watch=1.0) for _ in range(HEALTHY_LOOKS)]
     assert looks == [set()] * len(looks)
+
+
+def test_a_redis_of_others(redis_server: RedisServer, server: Server) -> None:
+    """Lists that hold something else than tasks are left alone, while it listens too."""
+    for key, body in (("celery", b'{"body": "x"}'), ("resque:queue:x", b'{"class": "A"}'), ("bytes", b"\xff\xfe")):
+        redis_server.client.rpush(key, body)
+    looked = report(server, watch=0.2)
+    assert (looked.findings, looked.queues, looked.limits) == ([], [QUEUE], [])
 
 
 def test_all_workers_are_busy(redis_server: RedisServer, server: Server, go_worker: Callable[..., GoWorker]) -> None:
@@ -281,7 +295,7 @@ def test_all_workers_are_busy(redis_server: RedisServer, server: Server, go_work
     for _ in range(10):
         server.send_task(Signature("sleep_ms", [Arg("int64", 600_000)]))
     wait_until(lambda: redis_server.client.llen(QUEUE) <= 8, DONE_SECONDS, "a task under way")
-    looks = [found(server) for _ in range(HEALTHY_LOOKS)]
+    looks = [found(server, watch=1.0) for _ in range(HEALTHY_LOOKS)]
     assert (looks, worker.alive) == ([set()] * HEALTHY_LOOKS, True)
 
 
@@ -314,7 +328,7 @@ def test_states_elsewhere(
     with Server(redis_server.url(), result_backend=states.url()) as server:
         worker = go_worker("v2", "goredis", only="noop", backend=states.url())
         server.send_group(_group("noop", 20)).get(timeout=DONE_SECONDS)
-        assert found(server) == set()
+        assert found(server, watch=1.0) == set()
         server.send_task(task("unknown"))
         wait_until(lambda: "unknown" in worker.log, DONE_SECONDS, "the loop")
         assert found(server, watch=3.0) == {("problem", "circling", QUEUE)}
@@ -386,6 +400,11 @@ def load(once: Callable[[], object]) -> Iterator[None]:
 
 def _group(name: str, length: int) -> Any:
     return Group(*(Signature(name, []) if name != "unknown" else task(name, number) for number in range(length)))
+
+
+def _turn(length: int) -> float:
+    """Seconds in which some of a queue that circles are popped and pushed back, many times over."""
+    return 1.0 if length > 1_000 else 0.5
 
 
 def _later(server: Server, seconds: float) -> Any:

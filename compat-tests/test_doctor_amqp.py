@@ -10,7 +10,8 @@ import pika
 import pytest
 from conftest import short_directory
 from harness.amqp_fleet import AMQPFleet
-from harness.doctors import found
+from harness.command_line import gomachinery
+from harness.doctors import found, report
 from harness.process import wait_until
 from harness.rabbitmq_server import RabbitServer
 from harness.redis_server import RedisServer
@@ -54,40 +55,55 @@ def test_a_healthy_fleet(server: Server, fleet: AMQPFleet, stack: ExitStack, vho
     assert looks == [set()] * len(looks)
 
 
-@pytest.fixture(scope="module", name="managed")
-def rabbit_with_management() -> Iterator[RabbitServer]:
-    """A RabbitMQ with its management plugin, and vhosts for each test."""
-    with short_directory() as directory:
-        server = RabbitServer(directory, vhosts=["v1", "v2", "busy"], management=True)
-        yield server
-        server.stop()
-
-
 @pytest.mark.parametrize(("version", "length"), [("v1", 1), ("v2", 500)])
-def test_a_task_that_circles(managed: RabbitServer, redis_server: RedisServer, version: str, length: int) -> None:
+def test_a_task_that_circles(
+    server: Server,
+    fleet: AMQPFleet,
+    stack: ExitStack,
+    rabbit_server: RabbitServer,
+    vhost: str,
+    version: str,
+    length: int,
+) -> None:
     """A live Go worker gives back what it does not register, for ever: found at every look once it is counted."""
-    with short_directory() as directory, AMQPFleet(managed, redis_server, directory) as fleet, ExitStack() as stack:
-        server = stack.enter_context(Server(managed.url(version), result_backend=redis_server.url()))
-        management = open_management(managed.management_url, server.config)
-        server.send_group(Group(*(Signature("unknown", []) for _ in range(length))))
-        stack.callback(fleet.start_worker(version, version, only="noop").kill)
-        looked = {("problem", "circling", QUEUE)}
-        wait_until(lambda: found(server, management=management, watch=0.1) == looked, DONE_SECONDS, "the loop")
-        assert [found(server, management=management) for _ in range(LOOKS)] == [looked] * LOOKS
+    management = open_management(rabbit_server.management_url, server.config)
+    server.send_group(Group(*(Signature("unknown", []) for _ in range(length))))
+    stack.callback(fleet.start_worker(version, vhost, only="noop").kill)
+    looked = {("problem", "circling", QUEUE)}
+    wait_until(lambda: found(server, management=management) == looked, DONE_SECONDS, "the loop")
+    assert [found(server, management=management) for _ in range(LOOKS)] == [looked] * LOOKS
 
 
-def test_a_busy_fleet_gives_nothing_back_for_long(managed: RabbitServer, redis_server: RedisServer) -> None:
+def test_a_busy_fleet_gives_nothing_back_for_long(
+    server: Server, fleet: AMQPFleet, stack: ExitStack, rabbit_server: RabbitServer, vhost: str
+) -> None:
     """Slow tasks before fast ones, on Go and Python workers of one queue."""
-    with short_directory() as directory, AMQPFleet(managed, redis_server, directory) as fleet, ExitStack() as stack:
-        server = stack.enter_context(Server(managed.url("busy"), result_backend=redis_server.url()))
-        management = open_management(managed.management_url, server.config)
-        for kind in ("v1", "v2", "python"):
-            stack.callback(fleet.start_worker(kind, "busy").kill)
-        slow = [Signature("sleep_ms", [Arg("int64", 200)]) for _ in range(200)]
-        results = server.send_group(Group(*(task for pair in zip(slow, _tasks(200), strict=True) for task in pair)))
-        looks = [found(server, management=management) for _ in range(LOOKS)]
-        results.get(timeout=DONE_SECONDS)
+    management = open_management(rabbit_server.management_url, server.config)
+    for kind in ("v1", "v2", "python"):
+        stack.callback(fleet.start_worker(kind, vhost).kill)
+    slow = [Signature("sleep_ms", [Arg("int64", 200)]) for _ in range(200)]
+    results = server.send_group(Group(*(task for pair in zip(slow, _tasks(200), strict=True) for task in pair)))
+    looks = [found(server, management=management, watch=1.0) for _ in range(LOOKS)]
+    results.get(timeout=DONE_SECONDS)
     assert looks == [set()] * LOOKS
+
+
+def test_a_management_plugin_that_does_not_answer_as_wanted(
+    server: Server, rabbit_server: RabbitServer, redis_server: RedisServer, vhost: str
+) -> None:
+    """It refuses the login: exit code 3, without the password. It does not know the queue: that is said."""
+    broker, results = rabbit_server.url(vhost), redis_server.url()
+    options = ("doctor", "--watch", "0", "--broker", broker, "--result-backend", results)
+    wrong = rabbit_server.management_url.replace("://", "://guest:hunter2@")
+    code, out, error = gomachinery(*options, "--management", wrong)
+    assert (code, out, "hunter2" in error) == (3, "", False)
+    assert "refused the login: check user and password in its URL" in error
+
+    server.send_task(Signature("noop", []))
+    other = f"{rabbit_server.management_url}/elsewhere"
+    looked = report(server, management=open_management(other, server.config))
+    assert [each.code for each in looked.findings] == ["unserved"]
+    assert [limit.startswith(f"the management plugin has no queue '{QUEUE}'") for limit in looked.limits] == [True]
 
 
 def test_no_queue_yet(server: Server) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from conftest import short_directory
 from harness.doctors import WrongClock, found, report
 from harness.pubsub_server import PubSubServer
 from harness.redis_cluster import RedisCluster
@@ -12,19 +11,14 @@ from harness.sqs_server import SQSServer
 from gomachinery_py import Config, Server, Signature
 
 
-def test_a_cluster() -> None:
+def test_a_cluster(cluster: RedisCluster) -> None:
     """A healthy one, then a queue that nobody serves; what circles is not looked for, and it says so."""
-    with short_directory() as directory:
-        cluster = RedisCluster(directory)
-        try:
-            with Server(cluster.url()) as server, Server(cluster.url(), clock=WrongClock(-600)) as earlier:
-                looked = report(server)
-                assert (looked.findings, len(looked.limits)) == ([], 1)
-                earlier.send_task(Signature("noop", [], routing_key="forgotten"))
-                server.send_task(Signature("noop", []))
-                assert found(server) == {("problem", "unserved", "forgotten")}
-        finally:
-            cluster.stop()
+    with Server(cluster.url()) as server, Server(cluster.url(), clock=WrongClock(-600)) as earlier:
+        looked = report(server)
+        assert (looked.findings, len(looked.limits)) == ([], 1)
+        earlier.send_task(Signature("noop", [], routing_key="forgotten"))
+        server.send_task(Signature("noop", []))
+        assert found(server) == {("problem", "unserved", "forgotten")}
 
 
 def test_sqs(sqs_server: SQSServer, redis_server: RedisServer) -> None:

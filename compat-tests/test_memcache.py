@@ -32,14 +32,6 @@ def fleet() -> Iterator[ConformanceFleet]:
         yield fleet
 
 
-@pytest.fixture
-def memcached() -> Iterator[MemcachedServer]:
-    with short_directory() as directory:
-        server = MemcachedServer(directory)
-        yield server
-        server.stop()
-
-
 def stored(servers: list[MemcachedServer], key: str) -> tuple[int, str, int, int]:
     """Which server has a key, its value, flags and seconds to live."""
     for number, server in enumerate(servers):

@@ -40,14 +40,6 @@ def fleet() -> Iterator[ConformanceFleet]:
         yield fleet
 
 
-@pytest.fixture
-def mongo() -> Iterator[MongoServer]:
-    with short_directory() as directory:
-        server = MongoServer(directory)
-        yield server
-        server.stop()
-
-
 def shape(value: Any) -> Any:
     """A document with the BSON type of each value; times and our own attributes left out."""
     if isinstance(value, dict):

@@ -8,14 +8,13 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
 import pytest
-from conftest import short_directory
 from harness.command_line import gomachinery
 from harness.go_producer import GoProducer
 from harness.go_worker import GoWorker
@@ -31,6 +30,8 @@ from harness.signatures import signature
 from harness.sqs_server import SQSServer
 from seeds import FRESH_SEED
 from test_both_ways import values
+
+from gomachinery_py import Group, Server, Signature
 
 PENDING, DELAYED, KILLS, PAGE = 600, 100, 5, 50
 OPTIONS = ("--page", str(PAGE))
@@ -187,6 +188,42 @@ def test_a_mirror_on_rabbitmq_runs_in_go(
     assert rabbit_server.counts(f"{QUEUE}.gmpy-mirror", vhost) is None
 
 
+def test_a_mirror_that_is_stopped_while_copies_wait(rabbit_server: RabbitServer, vhost: str, tmp_path: Path) -> None:
+    """They stay in their queue until the mirror runs again; a queue that is not there cannot be mirrored."""
+    broker, copy, number = rabbit_server.url(vhost), f"{QUEUE}.gmpy-mirror", 2_000
+    options = ("mirror", QUEUE, "--shadow", "shadow", "--until-empty", "--broker", broker)
+    code, _, error = gomachinery(*options)
+    assert (code, f"there is no queue '{QUEUE}'" in error, rabbit_server.counts(copy, vhost)) == (2, True, None)
+
+    channel = rabbit_server.connect(vhost)
+    for name in (QUEUE, copy):
+        channel.queue_declare(name, durable=True)
+    for at in range(number):
+        channel.basic_publish("", copy, json.dumps(signature("add", UUID=f"task_{at}")).encode())
+    channel.connection.close()
+    mirror = Process([sys.executable, "-m", "gomachinery_py", *options], name="mirror", directory=tmp_path)
+    wait_until(lambda: (rabbit_server.counts("shadow", vhost) or (0, 0))[0], 60, "copies")
+    mirror.signal(SIGINT)
+    mirror.read_line(60)
+    mirror.stop()
+
+    waiting = rabbit_server.counts(copy, vhost) or (0, 0)
+    assert (rabbit_server.counts("shadow", vhost) or (0, 0))[0] + waiting[0] == number
+    code, _, error = gomachinery(*options)
+    assert (code, rabbit_server.counts("shadow", vhost), rabbit_server.counts(copy, vhost)) == (0, (number, 0), None)
+
+
+def test_dead_letters_of_rabbitmq_stay(rabbit_server: RabbitServer, vhost: str, redis_server: RedisServer) -> None:
+    """A dry run says so too."""
+    channel = rabbit_server.connect(vhost)
+    channel.queue_declare(QUEUE, durable=True)
+    channel.connection.close()
+    for options in ((), ("--dry-run",)):
+        command = ("move", QUEUE, "--dead", "--broker", rabbit_server.url(vhost), "--to", redis_server.url(), *options)
+        code, out, error = gomachinery(*command)
+        assert (code, out, "dead letters are moved from Redis only" in error) == (1, "", True)
+
+
 def test_captures_of_rabbitmq_and_sqs(
     rabbit_server: RabbitServer, vhost: str, sqs_server: SQSServer, sqs_queue: str, tmp_path: Path
 ) -> None:
@@ -206,24 +243,6 @@ def test_captures_of_rabbitmq_and_sqs(
     for name in ("sqs", "copy", "taken"):
         lines = (tmp_path / name).read_text().splitlines()[1:]
         assert sorted(json.loads(line)["body"] for line in lines) == sorted(bodies), name
-
-
-@pytest.fixture
-def memcached() -> Iterator[MemcachedServer]:
-    """A result store that lists nothing."""
-    with short_directory() as directory:
-        server = MemcachedServer(directory)
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def mongo() -> Iterator[MongoServer]:
-    """One that keeps documents of its own form."""
-    with short_directory() as directory:
-        server = MongoServer(directory)
-        yield server
-        server.stop()
 
 
 def test_go_reads_results_that_were_copied(
@@ -254,13 +273,15 @@ def test_go_reads_results_that_were_copied(
     assert before == {uuid: far_redis.client.get(uuid) for uuid in before}
 
 
-@pytest.fixture
-def cluster() -> Iterator[RedisCluster]:
-    """Three masters."""
-    with short_directory() as directory:
-        several = RedisCluster(directory)
-        yield several
-        several.stop()
+def test_a_group_that_is_copied_to_rabbitmq(redis_server: RedisServer, rabbit_server: RabbitServer, vhost: str) -> None:
+    """Its members' states are; that RabbitMQ keeps nothing else of it is told."""
+    with Server(redis_server.url()) as server:
+        sent = server.send_group(Group(Signature("add", []), Signature("add", [])))
+    copy = ("results", "copy", sent.group_uuid, "--from", redis_server.url(), "--to", rabbit_server.url(vhost))
+    code, out, _ = gomachinery(*copy, "--json")
+    told = json.loads(out)
+    assert (code, told["states"], told["groups"], told["missing"]) == (1, 2, 0, 0)
+    assert [(each["uuid"], "members' states" in each["reason"]) for each in told["failed"]] == [(sent.group_uuid, True)]
 
 
 def test_pubsub_and_a_cluster(redis_server: RedisServer, pubsub: PubSubServer, cluster: RedisCluster) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import short_directory
 from harness.command_line import gomachinery
 from harness.go_producer import GoProducer, GoTaskFailed
 from harness.go_worker import GoWorker
@@ -129,28 +128,23 @@ def _noting(ran: list[str]) -> Any:
     return note
 
 
-def test_on_a_cluster() -> None:
+def test_on_a_cluster(cluster: RedisCluster) -> None:
     """Keys of a slot each; cancelled first, then written."""
     ran: list[str] = []
-    with short_directory() as directory:
-        cluster = RedisCluster(directory)
-        try:
-            with Server(cluster.url()) as server:
-                note = server.task("note")(_noting(ran))
-                cancelled = note.using(countdown=3600).send("cancelled")
-                note.using(countdown=3600).send("kept")
-                assert server.cancel_delayed(cancelled.uuid) is True
-                assert server.cancel_delayed(cancelled.uuid) is False
-                with pytest.raises(TaskFailed, match="cancelled before it ran"):
-                    cancelled.get(timeout=SECONDS)
-                server.revoke("task_1")
-                with server.worker("w", 1):
-                    with pytest.raises(TaskFailed, match="revoked before it ran"):
-                        note.using(uuid="task_1").send("revoked").get(timeout=SECONDS)
-                    note.send("another").get(timeout=SECONDS)
-                code, out, _ = gomachinery("top", "--once", "--json", "--broker", cluster.url())
-                frame = json.loads(out)
-                assert (code, frame["delayed"]["count"]) == (0, 1)
-        finally:
-            cluster.stop()
+    with Server(cluster.url()) as server:
+        note = server.task("note")(_noting(ran))
+        cancelled = note.using(countdown=3600).send("cancelled")
+        note.using(countdown=3600).send("kept")
+        assert server.cancel_delayed(cancelled.uuid) is True
+        assert server.cancel_delayed(cancelled.uuid) is False
+        with pytest.raises(TaskFailed, match="cancelled before it ran"):
+            cancelled.get(timeout=SECONDS)
+        server.revoke("task_1")
+        with server.worker("w", 1):
+            with pytest.raises(TaskFailed, match="revoked before it ran"):
+                note.using(uuid="task_1").send("revoked").get(timeout=SECONDS)
+            note.send("another").get(timeout=SECONDS)
+        code, out, _ = gomachinery("top", "--once", "--json", "--broker", cluster.url())
+        frame = json.loads(out)
+        assert (code, frame["delayed"]["count"]) == (0, 1)
     assert ran == ["another"]

@@ -6,35 +6,39 @@ import itertools
 import json
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from inprocess import Crashed, FakeRedisPort, drive
 from moving_world import Run, Side, amqp_side, died, fill, interrupted, moved, redis_side, task
 
-from gomachinery_py.brokers.moves import DEAD, DELAYED, PENDING, Arrival
+from gomachinery_py.brokers.moves import DEAD, DELAYED, KINDS, PENDING, Arrival
+from gomachinery_py.cli import captures
 from gomachinery_py.cli.captures import CaptureFile, CaptureSource, Picked
+from gomachinery_py.effects import run
 from gomachinery_py.errors import ConfigError
 from gomachinery_py.moving.capture import CaptureError, Header, read_header, read_line, write_header, write_line
 from gomachinery_py.moving.mirror import ShadowTarget
 from gomachinery_py.moving.move import Move
+from gomachinery_py.moving.survey import walk
 from gomachinery_py.moving.tally import Tally
 from gomachinery_py.moving.targets import QueueTarget
 from gomachinery_py.wire import decode_signature, encode_signature
 
 TASKS = [task("p0"), task("p1"), task("p2"), task("d0", delay=100)]
 SENT = Counter(each.uuid for each in TASKS)
-HEADER = Header("c1", "orders", "redis://here", "2030-01-01T00:00:00Z")
+HEADER = Header("c1", "orders", "redis://here", "2030-01-01T00:00:00Z", taken=True)
 
 
 def captured(source: Side, path: Path, crash_at: int | None = None) -> bool:
     """Take everything into a file; True when the process died on the way."""
     with closing(CaptureFile(path, HEADER)) as file:
-        file.open(resume=True)
-        run = Run(source, file)
+        file.open()
+        taking = Run(source, file)
         if crash_at is not None:
-            return died(source, run, crash_at)
-        moved(run)
+            return died(source, taking, crash_at)
+        moved(taking)
     return False
 
 
@@ -77,13 +81,62 @@ def test_a_line_that_a_kill_cut_off_is_written_again(tmp_path: Path) -> None:
 def test_a_capture_of_something_else_is_left_alone(tmp_path: Path) -> None:
     """Another queue's, or no capture at all."""
     path = tmp_path / "c.jsonl"
-    path.write_bytes(write_header(Header("c0", "bills", "redis://here", "")))
+    path.write_bytes(write_header(Header("c0", "bills", "redis://here", "", taken=True)))
     with pytest.raises(ConfigError, match="is a capture of 'bills' on redis://here"):
         captured(redis_side(), path)
     path.write_text("hello\n")
     with pytest.raises(CaptureError, match="no file of gomachinery capture"):
         captured(redis_side(), path)
     assert path.read_text() == "hello\n"
+
+
+@pytest.mark.parametrize("content", [b"one line", b'{"an": "other document"}', b"\0" * 3, b"x" * (2 << 20), b"\n"])
+def test_a_file_that_is_no_capture_is_not_written_over(tmp_path: Path, content: bytes) -> None:
+    """Not even one whose first line has no end, as that of a capture that was killed at once."""
+    path = tmp_path / "notes.json"
+    path.write_bytes(content)
+    with pytest.raises(CaptureError, match=r"notes\.json: this is no file of gomachinery capture"):
+        captured(redis_side(), path)
+    assert path.read_bytes() == content
+
+
+def test_what_is_no_ordinary_file_is_not_read() -> None:
+    """There is no end to some."""
+    with pytest.raises(ConfigError, match="is there already"):
+        captured(redis_side(), Path("/dev/full"))
+
+
+def test_tasks_are_not_taken_into_a_copy_of_them(tmp_path: Path) -> None:
+    """Each would be in it twice, and be sent twice."""
+    source, path = redis_side(), tmp_path / "c.jsonl"
+    fill(source, TASKS)
+    with closing(CaptureFile(path, replace(HEADER, taken=False))) as file:
+        file.open()
+        run(walk(source.broker, "orders", KINDS, file.add))
+    assert uuids(path) == SENT
+    with pytest.raises(ConfigError, match="is a copy of tasks that stayed in their queue"):
+        captured(source, path)
+    assert source.uuids() == SENT
+
+
+def test_a_damaged_capture_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Which line it is, so that it can be mended."""
+    path = written(tmp_path / "c.jsonl", line_of(0), b"rubbish\n", line_of(1))
+    with pytest.raises(CaptureError, match=r"c\.jsonl line 3: not JSON: .*; mend it or name another file"):
+        captured(redis_side(), path)
+
+
+def test_a_long_capture_does_not_remember_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what a killed run may have in hand still; of that nothing is written twice."""
+    monkeypatch.setattr(captures, "_REMEMBERED", 4)
+    source, path = redis_side(), tmp_path / "c.jsonl"
+    fill(source, [task(f"p{number}") for number in range(20)])
+    assert captured(source, path, 70)
+    with closing(CaptureFile(path, HEADER)) as file:
+        file.open()
+        moved(Run(source, file))
+        assert len(file._known) == 4
+    assert uuids(path) == Counter(f"p{number}" for number in range(20))
 
 
 def test_a_line_is_every_byte_of_a_message() -> None:
@@ -120,7 +173,8 @@ def test_lines_that_are_none(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"{}", b"5", b'{"gomachinery_capture":2,"id":"","queue":"","broker":"","begun":""}']
+    "line",
+    [b"", b"{}", b"5", b'{"gomachinery_capture":2,"id":"","queue":"","broker":"","begun":"","taken":true}'],
 )
 def test_headers_that_are_none(line: bytes) -> None:
     """A later form too."""
@@ -190,8 +244,33 @@ def test_bad_lines_are_told_and_the_others_sent(tmp_path: Path) -> None:
     source = replayed(path, target)
 
     assert source is not None
-    assert ([3, 5], Counter(["p0", "p1"])) == ([number for number, _ in source.bad], target.uuids())
+    assert ([3, 5], Counter(["p0", "p1"])) == ([number for number, _ in source.bad_lines], target.uuids())
     assert path.read_bytes() == before
+
+
+def test_what_was_not_sent_is_told_by_whoever_goes_on(tmp_path: Path) -> None:
+    """Lines that are no tasks, and tasks that the target refuses, met by a run that was killed at any step."""
+    far = write_line(Arrival(DELAYED, "", encode_signature(task("far", delay=30 * 86_400))), "")
+    garbage = write_line(Arrival(PENDING, "", b"no JSON"), "")
+    crash_at, source = 0, None
+    while source is None:
+        target = amqp_side()
+        path = written(tmp_path / f"{crash_at}.jsonl", b"rubbish\n", far, line_of(0), garbage, *map(line_of, (1, 2, 3)))
+        source = replayed(path, target, crash_at=crash_at)
+        again = replayed(path, target) if source is None else source
+        assert again is not None
+        assert (1, [2]) == (again.bad, [number for number, _ in again.bad_lines]), crash_at
+        assert (1, 1) == (again._tally.refused, again._tally.undecodable), crash_at
+        assert [left.reason.partition(":")[0] for left in again._tally.left] == ["line 3", "line 5"], crash_at
+        crash_at += 1
+    assert crash_at > 5
+
+
+def test_a_file_full_of_rubbish_is_not_kept_in_memory(tmp_path: Path) -> None:
+    """All such lines are counted, the first hundred told."""
+    source = replayed(written(tmp_path / "c.jsonl", *[b"rubbish\n"] * 500), redis_side())
+    assert source is not None
+    assert (source.bad, len(source.bad_lines)) == (500, 100)
 
 
 def test_names_and_fresh_uuids(tmp_path: Path) -> None:

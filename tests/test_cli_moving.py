@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Done, gomachinery
+from command_line import Done, finished, gomachinery
 
 from gomachinery_py import Arg, Server, Signature, wire
 from gomachinery_py.brokers.moves import PENDING
@@ -137,7 +140,37 @@ def test_capture_and_replay(server: Server, embedded_url: str, tmp_path: Path) -
     assert (other.code, json.loads(other.out)["sent"]["pending"]) == (0, 9)
     (tmp_path / "other").write_text("{}\n")
     done = gomachinery("replay", str(tmp_path / "other"), *broker)
-    assert done == Done(1, "", "gomachinery: this is no file of gomachinery capture\n")
+    assert done == Done(1, "", f"gomachinery: {tmp_path / 'other'}: this is no file of gomachinery capture\n")
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """A file can have so many bytes, as on a disk that is full then."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk(server: Server, embedded_url: str, tmp_path: Path) -> None:
+    """It says which file, what to do, and what no worker sees until then; the same command does the rest."""
+    bodies = [task(number, "full.a") for number in range(50)]
+    push(server, "full.a", *bodies)
+    copy, taken, broker = tmp_path / "copy.jsonl", tmp_path / "taken.jsonl", ("--broker", embedded_url)
+    with files_up_to(6_000):
+        copied = finished("capture", "full.a", "-o", str(copy), *broker)
+        done = finished("capture", "full.a", "-o", str(taken), "--take", *broker)
+
+    assert (copied.code, copied.out, done.code, done.out) == (1, "", 1, "")
+    assert f"{copy} cannot be written (File too large); it is not complete: delete it" in copied.error
+    told = r"(\d+) tasks have gone and none is lost; the same command goes on, with (\d+) that it has in hand"
+    assert [sum(map(int, found)) for found in re.findall(told, done.error)] == [50]
+    assert f"{taken} cannot be written (File too large); make room and run the same command again" in done.error
+    assert gomachinery("capture", "full.a", "-o", str(taken), "--take", *broker).code == 0
+    lines = taken.read_text().splitlines()[1:]
+    assert [json.loads(line)["body"].encode() for line in lines] == bodies
 
 
 def test_mirror(server: Server, embedded_url: str) -> None:
@@ -164,7 +197,8 @@ def test_results_copy(server: Server, embedded_url: str) -> None:
     done = gomachinery("results", "copy", "res_group", "res_list", *urls)
 
     assert (done.code, done.out) == (1, "2 states and 1 groups copied, 0 were there already\n")
-    assert done.error == "2 are not stored: never sent, or expired\n"
+    why = "never sent, expired, or something else has this name"
+    assert done.error == f"2 are no results there ({why}): res_list, res_gone\n"
     with Server(other) as there:
         keys = ("res_1", "res_2", "res_group")
         assert run(there.broker.port.execute_many([("GET", key) for key in keys])) == [state, odd, meta]
@@ -177,6 +211,23 @@ def test_results_copy(server: Server, embedded_url: str) -> None:
         assert gomachinery("results", "copy", "res_1", "--overwrite", *urls).code == 0
         assert run(there.broker.port.execute(("GET", "res_1"))) == state
         assert run(there.broker.port.execute(("EXISTS", "res_else"))) == 0
+
+
+def test_results_copy_destroys_nothing(server: Server, embedded_url: str) -> None:
+    """A result whose name is that of a queue in the other store, which stays; the others are copied, members too."""
+    other = f"{embedded_url.rstrip('/')}/2"
+    state = wire.encode_task_state(TaskState("dest_ok", "add", "SUCCESS"))
+    meta = wire.encode_group_meta(GroupMeta("dest_queue", ["dest_ok"]))
+    run(server.broker.port.execute_many([("SET", "dest_ok", state), ("SET", "dest_queue", meta, "EX", 50)]))
+    with Server(other) as there:
+        push(there, "dest_queue", b"a task")
+        command = ("results", "copy", "dest_queue", "--overwrite", "--from", embedded_url, "--to", other, "--json")
+        done = gomachinery(*command)
+        told = json.loads(done.out)
+        assert (done.code, told["states"], told["groups"], told["failures"]) == (1, 1, 0, 1)
+        assert [each["uuid"] for each in told["failed"]] == ["dest_queue"]
+        assert waiting(there, "dest_queue") == [b"a task"]
+        assert run(there.broker.port.execute(("GET", "dest_ok"))) == state
 
 
 @pytest.mark.parametrize(

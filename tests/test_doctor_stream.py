@@ -104,6 +104,13 @@ def test_what_does_not_circle(other: bytes) -> None:
     assert times(listened(line("RPUSH", QUEUE, body()), other, line("GET", QUEUE))) == {}
 
 
+def test_a_list_that_is_no_queue() -> None:
+    """It was read, and then found to hold something else: nothing is kept of it."""
+    listener = Listener(0, [QUEUE], "delayed_tasks", {b"mark": ("celery", [digest(body())])})
+    listener.feed([line("ECHO", "mark"), line("RPUSH", "celery", body())])
+    assert times(listener) == {}
+
+
 def test_pushed_by_nobody_who_stored_a_state() -> None:
     """It may have been sent long ago, unless its time has come or its group is being sent."""
     later = Time.from_unix_ns(1_700_000_000 * 10**9)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from inprocess import FakeRedisPort, drive
 from moving_world import (
+    CLOCK,
     ConsumedPort,
     Run,
     Side,
@@ -300,6 +301,28 @@ def test_an_interrupted_move_to_elsewhere_is_not_sent_here() -> None:
     assert second.uuids() == Counter(each.uuid for each in PENDING_TASKS)
 
 
+def test_every_task_that_may_be_there_twice_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """However many they are; the document has the first hundred."""
+    source, target = amqp_side(), redis_side()
+    tasks = [task(f"p{number}") for number in range(250)]
+    fill(source, tasks)
+    assert isinstance(source.port, ConsumedPort)
+    assert len(run(source.broker.depart("orders", "one that dies", 1000, 0.0))) == 250
+    source.port.died()
+    tally = moved(Run(source, target, page=100))
+    named = [uuid for record in caplog.records for uuid in record.getMessage().rpartition(": ")[2].split(", ")]
+    assert named == [each.uuid for each in tasks]
+    assert (tally.maybe_twice, tally.maybe_twice_uuids) == (250, named[:100])
+
+
+def test_what_is_put_back_is_named_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """It may have arrived, and whoever put it back may be killed before it says so."""
+    source, _, held = interrupted(amqp_side, PENDING_TASKS)
+    moved(Run(source, amqp_side("elsewhere"), "elsewhere", put_back=True))
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"{held} tasks had been taken before")
+
+
 def test_a_queue_that_is_slow_to_give_is_not_taken_for_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """RabbitMQ says that something waits, so it is waited for; for ever only if nobody else has a right to it."""
     source, target = amqp_side(), redis_side()
@@ -360,6 +383,29 @@ def test_a_mover_of_another_machine_is_waited_for(monkeypatch: pytest.MonkeyPatc
 
     assert (tally.resumed, tally.total, tally.maybe_twice) == (1, len(PENDING_TASKS), 0)
     assert held > 0
+
+
+def test_one_that_waits_for_more_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long nothing comes: another move of the same queue leaves it alone, and what comes then it moves."""
+    source, target, elsewhere = redis_side(), redis_side(), redis_side()
+    fill(source, PENDING_TASKS[:1])
+    assert isinstance(source.port, FakeRedisPort)
+    movers, rounds = source.port.redis, itertools.count()
+
+    def stopped() -> bool:
+        at = next(rounds)
+        if at == 2:
+            # Long ago.
+            names = [name for name in movers.hkeys("{orders}:gmpy:movers") if name.endswith(b" seen")]  # type: ignore[union-attr]
+            movers.hset("{orders}:gmpy:movers", mapping=dict.fromkeys(names, 1))
+            monkeypatch.setattr(CLOCK, "seconds", CLOCK.seconds + 1000.0)
+        elif at == 4:
+            assert moved(Run(source, elsewhere, is_gone=lambda _owner: False)).total == 0
+            fill(source, PENDING_TASKS[1:])
+        return at == 8
+
+    drive(Run(source, target).move(idle=1.0, stopped=stopped).run(), lambda: None, lambda: None)
+    assert target.uuids() == Counter(each.uuid for each in PENDING_TASKS)
 
 
 def test_who_has_lost_its_page_to_another_stops() -> None:

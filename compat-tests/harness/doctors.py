@@ -24,11 +24,11 @@ class WrongClock(SystemClock):
 
 
 def report(server: Server, **settings: Any) -> Report:
-    """What the doctor says of a server's fleet; ``settings`` are a Fleet's."""
+    """What the doctor says of a server's fleet; ``settings`` are a Fleet's. What moves needs a longer ``watch``."""
     monitor = open_monitor(server.broker)
     try:
         fleet = Fleet(
-            server.broker, server.backend, server.config, server.clock, **{"watch": 1.0, "monitor": monitor, **settings}
+            server.broker, server.backend, server.config, server.clock, **{"watch": 0.2, "monitor": monitor, **settings}
         )
         return run(examine(fleet))
     finally:

@@ -107,6 +107,10 @@ class RedisCluster:
             self._client = self.connect()
         return self._client
 
+    def flush(self) -> None:
+        """Remove every key of every master."""
+        self.client.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
+
     def url(self, db: int = 0, *, count: int = 3) -> str:  # noqa: ARG002
         """Several nodes as Machinery reads them."""
         scheme = "rediss" if self.ca_file else "redis"

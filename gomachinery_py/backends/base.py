@@ -14,6 +14,7 @@ from typing import Any, Self, TypeAlias
 
 from gomachinery_py.config import Config
 from gomachinery_py.effects import Clock, Command, Port
+from gomachinery_py.errors import ServiceError
 from gomachinery_py.golang.time import ZERO_TIME, Time
 from gomachinery_py.wire import decode_task_state
 from gomachinery_py.wire.model import PENDING, GroupMeta, Signature, TaskResult, TaskState
@@ -236,7 +237,12 @@ class Backend(ABC):
         return None if snapshot is None else Kept(uuid, meta=snapshot.meta)
 
     async def keep(self, kept: Kept, *, overwrite: bool) -> bool:
-        """Store what another store had; False when there is something under this UUID, which stays."""
+        """Store what another store had; False when there is something under this UUID, which stays.
+
+        Raises ServiceError for what this store cannot keep.
+        """
+        if kept.meta is not None and not self.group_commands(kept.meta):
+            raise ServiceError("this store keeps nothing of a group but its members' states")
         if not overwrite and await self.kept(kept.uuid) is not None:
             return False
         if kept.meta is not None:

@@ -17,7 +17,7 @@ from gomachinery_py import redis_transactions as tx
 from gomachinery_py.backends.base import GroupSnapshot, Kept
 from gomachinery_py.backends.keyvalue import KeyValueBackend, document_of, read_kept
 from gomachinery_py.effects import Clock, Command, Port, sleep
-from gomachinery_py.errors import ServiceError
+from gomachinery_py.errors import ServiceError, WrongKeyType
 from gomachinery_py.wire import encode_group_meta, names
 
 __all__ = ["RedisBackend"]
@@ -91,8 +91,13 @@ class RedisBackend(KeyValueBackend):
         return read_kept(uuid, value, math.inf if left == _NO_EXPIRY else max(1, left) / 1000)
 
     async def keep(self, kept: Kept, *, overwrite: bool) -> bool:
+        """Raises WrongKeyType where ``overwrite`` would destroy something else, a queue for instance."""
         command = self.kept_command(kept.uuid, document_of(kept), kept.seconds)
-        return await self.port.execute(command if overwrite else (*command, "NX")) is not None
+        if not overwrite:
+            return await self.port.execute((*command, "NX")) is not None
+        if await self.port.execute(tx.transaction([command])) == tx.FOREIGN:
+            raise WrongKeyType("the other store has something else than a result under this name; it stays")
+        return True
 
     def kept_command(self, key: str, value: bytes, seconds: float | None) -> Command:
         if seconds == math.inf:

@@ -42,8 +42,8 @@ _SHOWN = 20
 def capture(queue: str, output: Path, take: bool, dead: bool, as_json: bool, settings: Settings) -> int:
     """Write the tasks that wait in QUEUE, pending and delayed, to a file of JSON lines.
 
-    Without --take they stay where they are, and what workers take meanwhile may be missing. With it nothing is lost
-    when it is killed: the same command goes on with the same file.
+    Without --take they stay where they are, and as many as workers take meanwhile may be missing. With it nothing is
+    lost when it is killed: the same command goes on with the same file.
 
     \b
     --json: {"captured": {"pending", "delayed", "dead"}, "not_seen", "complete"}
@@ -53,14 +53,13 @@ def capture(queue: str, output: Path, take: bool, dead: bool, as_json: bool, set
     with settings.open(backend=False) as server:
         info = existing_queue(server, queue)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        file = CaptureFile(output, Header(uuid.uuid4().hex, queue, str(server.config.broker), now))
+        file = CaptureFile(output, Header(uuid.uuid4().hex, queue, str(server.config.broker), now, taken=take))
         with closing(file):
-            if take:
-                source = source_of(server, queue, _PAGE, tally, kinds=kinds)
-                file.open(resume=True)
+            source = source_of(server, queue, _PAGE, tally, kinds=kinds) if take else None
+            file.open()
+            if source is not None:
                 complete = carried(Move(source, file, tally), f"capturing {queue}", info)
             else:
-                file.open(resume=False)
                 unseen = _copied(server, queue, kinds, file, tally)
     counts = {kind: tally.moved[kind] for kind in (PENDING, DELAYED, DEAD)}
     if as_json:
@@ -86,6 +85,7 @@ def _copied(server: Server, queue: str, kinds: list[str], file: CaptureFile, tal
         unseen = run(walk(server.broker, queue, kinds, seen))
         file.flush()
     if unseen is None:
+        file.discard()
         raise NotImplementedError("this broker shows no task without taking it: use --take")
     return unseen
 
@@ -116,8 +116,8 @@ def replay(
     Exit code 1 when a line could not be sent.
 
     \b
-    --json: {"sent": {"pending", "delayed", "dead"}, "bad_lines": [{"line", "reason"}], "refused", "undecodable",
-    "left": [{"task", "reason"}], "maybe_twice", "maybe_twice_uuids", "complete"}
+    --json: {"sent": {"pending", "delayed", "dead"}, "bad", "bad_lines": [{"line", "reason"}], "refused",
+    "undecodable", "left": [{"task", "reason"}], "maybe_twice", "maybe_twice_uuids", "complete"}
     """
     tally = Tally()
     page = _PAGE if rate is None else max(1, min(_PAGE, int(rate)))
@@ -132,13 +132,16 @@ def replay(
             source.complete()
     if as_json:
         document = tally.document()
-        sent = {"sent": document.pop("moved"), "bad_lines": [{"line": at, "reason": why} for at, why in source.bad]}
+        lines = [{"line": at, "reason": why} for at, why in source.bad_lines]
+        sent = {"sent": document.pop("moved"), "bad": source.bad, "bad_lines": lines}
         print_json({**sent, **document, "complete": complete})
     else:
         click.echo(", ".join(f"{count} {kind}" for kind, count in tally.moved.items()) or "0 tasks", nl=False)
         click.echo(f" sent to {printable(str(target))}")
-        for at, why in source.bad[:_SHOWN]:
+        for at, why in source.bad_lines[:_SHOWN]:
             click.echo(f"line {at}: {printable(why)}", err=True)
+        if source.bad > _SHOWN:
+            click.echo(f"… {source.bad} such lines in all", err=True)
         say(tally)
         if not complete:
             click.echo(STOPPED, err=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from gomachinery_py.brokers.moves import PENDING
-from gomachinery_py.cli.move import carried, existing_queue, source_of, target_settings
+from gomachinery_py.cli.errors import FAILED
+from gomachinery_py.cli.move import STOPPED, carried, existing_queue, source_of, target_settings
 from gomachinery_py.cli.output import print_json
 from gomachinery_py.cli.settings import Settings, connection_options, log_options
 from gomachinery_py.cli.text import printable
@@ -67,15 +68,15 @@ def mirror(
             raise click.UsageError("the shadow must be another queue than the real one")
         copies = QueueTarget(there.broker, shadow, str(there.config.broker))
         tally = Tally()
+        info = existing_queue(here, queue)
         if here.broker.is_amqp:
             target = ShadowTarget(copies)
-            _natively(here, queue, target, tally, until_empty=until_empty)
+            complete = _natively(here, queue, target, tally, until_empty=until_empty)
         else:
             target = ShadowTarget(copies, QueueTarget(here.broker, real or "", str(here.config.broker)))
-            info = existing_queue(here, queue)
             source = source_of(here, queue, _PAGE, tally, kinds=[PENDING])
             idle = None if until_empty else _IDLE_SECONDS
-            carried(Move(source, target, tally, idle=idle), f"mirroring {queue}", info)
+            complete = carried(Move(source, target, tally, idle=idle), f"mirroring {queue}", info) or not until_empty
     if as_json:
         counts = {"copied": target.copied, "uncopied": target.uncopied}
         print_json({**counts, "refused": tally.refused, "undecodable": tally.undecodable})
@@ -83,7 +84,9 @@ def mirror(
         click.echo(f"{target.copied} tasks copied to {printable(shadow)}, {target.uncopied} without a copy")
         for left in tally.left:
             click.echo(f"stays: {printable(left.task) or 'a message'}: {printable(left.reason)}", err=True)
-    return 0
+        if not complete:
+            click.echo(STOPPED, err=True)
+    return 0 if complete else FAILED
 
 
 def _check(server: Server, queue: str, real: str | None) -> None:
@@ -102,17 +105,22 @@ def _check(server: Server, queue: str, real: str | None) -> None:
         )
 
 
-def _natively(server: Server, queue: str, target: ShadowTarget, tally: Tally, *, until_empty: bool) -> None:
-    """RabbitMQ: a second queue with the same binding gets the copies, from where they go on with their new names."""
+def _natively(server: Server, queue: str, target: ShadowTarget, tally: Tally, *, until_empty: bool) -> bool:
+    """RabbitMQ: a second queue with the same binding gets the copies, from where they go on with their new names.
+
+    False when it was stopped while copies waited there still.
+    """
     copy = f"{queue}.gmpy-mirror"
     run(server.broker.begin_copy(queue, copy))
 
-    def go(idle: float | None) -> None:
+    def go(idle: float | None) -> bool:
         source = source_of(server, copy, _PAGE, tally)
-        carried(Move(source, target, tally, idle=idle), f"mirroring {queue}", None)
+        return carried(Move(source, target, tally, idle=idle), f"mirroring {queue}", None)
 
     if not until_empty:
         go(_IDLE_SECONDS)
     run(server.broker.end_copy(queue, copy))
-    go(None)
-    run(server.broker.drop_copy(copy))
+    is_empty = go(None)
+    if is_empty:
+        run(server.broker.drop_copy(copy))
+    return is_empty

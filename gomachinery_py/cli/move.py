@@ -23,7 +23,7 @@ from gomachinery_py.cli.progress import counting, progress
 from gomachinery_py.cli.settings import Settings, connection_options, log_options
 from gomachinery_py.cli.text import printable
 from gomachinery_py.effects import run
-from gomachinery_py.errors import ServiceUnavailable
+from gomachinery_py.errors import MachineryError, ServiceUnavailable
 from gomachinery_py.moving.held import HeldSource, Owner
 from gomachinery_py.moving.move import Move
 from gomachinery_py.moving.sources import FetchedSource, Source
@@ -154,13 +154,13 @@ def move(
             # RabbitMQ's are made when they are needed.
             existing_queue(there, to_queue or queue)
         target = QueueTarget(there.broker, to_queue or queue, str(there.config.broker), all_delayed=all_delayed)
+        tally = Tally()
+        source = source_of(here, queue, page, tally, kinds=kinds, all_delayed=all_delayed, put_back=put_back)
         if dry_run:
             with progress(f"looking at {queue}"):
                 tally, unseen = run(survey(here.broker, queue, target, kinds, all_delayed=all_delayed))
             complete = unseen == 0
         else:
-            tally = Tally()
-            source = source_of(here, queue, page, tally, kinds=kinds, all_delayed=all_delayed, put_back=put_back)
             idle = _FOLLOW_SECONDS if follow else None
             complete = carried(Move(source, target, tally, idle=idle), f"moving {queue}", info)
     if as_json:
@@ -216,9 +216,12 @@ def carried(work: Move, text: str, info: QueueInfo | None) -> bool:
         work.stopped, work.told = stop.is_set, lambda tally: show(tally.total)
         try:
             run(work.run())
-        except ServiceUnavailable:
-            told = f"gomachinery: {work.tally.total} tasks have gone and none is lost; the same command goes on"
-            click.echo(told, err=True)
+        except MachineryError as error:
+            held = work.source.in_hand
+            if held or isinstance(error, ServiceUnavailable):
+                unseen = f", with {held} that it has in hand, where no worker sees them" if held else ""
+                told = f"{work.tally.total} tasks have gone and none is lost; the same command goes on{unseen}"
+                click.echo(f"gomachinery: {told}", err=True)
             raise
         return not stop.is_set()
 

@@ -58,7 +58,8 @@ def copy(
 
     \b
     gomachinery results copy --all --from redis://old --to redis://new
-    --json: {"states", "groups", "there", "missing", "failed": [{"uuid", "reason"}], "complete"}
+    --json: {"states", "groups", "there", "missing", "missing_uuids", "failures", "failed": [{"uuid", "reason"}],
+    "complete"}
     """
     if bool(uuids) == everything:
         raise click.UsageError("name UUIDs, or give --all")
@@ -90,11 +91,15 @@ def _say(done: Copied, *, as_json: bool, complete: bool) -> None:
     if as_json:
         failed = [{"uuid": uuid, "reason": reason} for uuid, reason in done.failed]
         counts = {"states": done.states, "groups": done.groups, "there": done.there, "missing": done.missing}
-        print_json({**counts, "failed": failed, "complete": complete})
+        lacking = {"missing_uuids": done.missing_uuids, "failures": done.failures, "failed": failed}
+        print_json({**counts, **lacking, "complete": complete})
         return
     click.echo(f"{done.states} states and {done.groups} groups copied, {done.there} were there already")
     if done.missing:
-        click.echo(f"{done.missing} are not stored: never sent, or expired", err=True)
+        some = ", ".join(printable(uuid, 60) for uuid in done.missing_uuids[:_SHOWN])
+        more = ", …" if done.missing > _SHOWN else ""
+        why = "never sent, expired, or something else has this name"
+        click.echo(f"{done.missing} are no results there ({why}): {some}{more}", err=True)
     for uuid, reason in done.failed[:_SHOWN]:
         click.echo(f"not copied: {printable(uuid)}: {printable(reason)}", err=True)
     if done.failures > _SHOWN:

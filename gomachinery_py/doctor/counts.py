@@ -44,6 +44,12 @@ async def examine_counts(fleet: Fleet, report: Report) -> None:
         report.limits.append(_NOT_TOLD_BY_AMQP)
     first = {name: await _count(fleet, name, report) for name in wanted}
     given_back = {name: await _given_back(fleet, name) for name in wanted}
+    for name, before in first.items():
+        if before is not None and given_back[name] is None:
+            report.limits.append(
+                f"the management plugin has no queue {name!r}, tasks that circle there were not looked for: is it this "
+                "broker's?"
+            )
     await sleep(fleet.watch)
     for name, before in first.items():
         after = await _count(fleet, name, report) if before is not None else None
@@ -52,7 +58,7 @@ async def examine_counts(fleet: Fleet, report: Report) -> None:
         report.queues.append(name)
         if is_amqp:
             await _unserved(fleet, before, after, report)
-            report.findings += _circling(name, min(given_back[name], await _given_back(fleet, name)))
+            report.findings += _circling(name, min(given_back[name] or 0.0, await _given_back(fleet, name) or 0.0))
         if after.dead:
             report.findings.append(dead_letters(fleet, name, await _dead_text(fleet, after)))
     if isinstance(fleet.broker, AMQPBroker):
@@ -92,13 +98,15 @@ async def _unserved(fleet: Fleet, before: QueueInfo, after: QueueInfo, report: R
     )
 
 
-async def _given_back(fleet: Fleet, queue: str) -> float:
-    """Messages a second that were delivered again lately, as RabbitMQ counted."""
+async def _given_back(fleet: Fleet, queue: str) -> float | None:
+    """Messages a second that were delivered again lately, as RabbitMQ counted; None where it has no such queue."""
     if fleet.management is None or not isinstance(fleet.broker, AMQPBroker):
         return 0.0
     path = f"/queues/{quote(_vhost(fleet), safe='')}/{quote(queue, safe='')}"
     told = await fleet.management.execute(("GET", f"{path}?msg_rates_age={_LATELY}&msg_rates_incr={_SAMPLED}"))
-    rates = ((told or {}).get("message_stats") or {}).get("redeliver_details") or {}
+    if not isinstance(told, dict):
+        return None
+    rates = (told.get("message_stats") or {}).get("redeliver_details") or {}
     return float(rates.get("avg_rate") or 0.0)
 
 

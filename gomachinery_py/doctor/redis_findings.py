@@ -10,7 +10,7 @@ from typing import Final
 from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.doctor.findings import PROBLEM, WARNING, Finding, Fleet, counted, dead_letters, time_text
 from gomachinery_py.doctor.messages import judge_messages
-from gomachinery_py.doctor.redis_look import DelayedLook, QueueLook, RedisLook
+from gomachinery_py.doctor.redis_look import DelayedLook, Leaving, QueueLook, RedisLook
 from gomachinery_py.doctor.redis_stream import Circling, Listener
 from gomachinery_py.errors import WireError
 from gomachinery_py.incoming import brief
@@ -151,12 +151,15 @@ def _held(fleet: Fleet, queue: QueueLook) -> list[Finding]:
     ]
 
 
-def _interrupted(key: str, leaving: dict[float, int]) -> list[Finding]:
+def _interrupted(key: str, leaving: list[Leaving]) -> list[Finding]:
     if not leaving:
         return []
-    what = f"{counted(sum(leaving.values()), 'task')} held by a move that ended {time_text(min(leaving))} ago"
-    do = "run the same gomachinery move once more, it goes on where it was; or with --put-back"
-    return [Finding(PROBLEM, "interrupted-move", key, f"{what}: no worker sees them", do)]
+    number = counted(sum(each.held for each in leaving), "task")
+    places = ", ".join(dict.fromkeys(brief(each.to) for each in leaving))
+    since = time_text(min(each.silent for each in leaving))
+    what = f"{number} held by what moved them to {places}, and ended {since} ago: no worker sees them"
+    do = "run the same gomachinery command (move, mirror or capture) once more, it goes on where it was; or --put-back"
+    return [Finding(PROBLEM, "interrupted-move", key, what, do)]
 
 
 # -- delayed tasks and chords --

@@ -6,6 +6,7 @@ Nothing is written, nothing is read as a whole: of a queue some pages at its hea
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -20,7 +21,7 @@ from gomachinery_py.redis_transactions import unmarked
 from gomachinery_py.wire import decode_signature, names
 from gomachinery_py.wire.model import PENDING, Signature, TaskState
 
-__all__ = ["DelayedLook", "QueueLook", "RedisLook", "look_at_redis"]
+__all__ = ["DelayedLook", "Leaving", "QueueLook", "RedisLook", "look_at_redis"]
 
 _SCAN_STEPS: Final = 500
 _SCAN_COUNT: Final = 1000
@@ -46,6 +47,15 @@ _Marks: TypeAlias = dict[bytes, tuple[str, list[bytes]]]
 """By what was said to the server right after reading: which queue it was, and digests of what it held."""
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What an interrupted move holds: where it was to go, and the seconds since the move's last sign of life."""
+
+    to: str
+    held: int
+    silent: float
+
+
 @dataclass(slots=True)
 class QueueLook:
     """What a queue is and holds; ``…_after`` was read when the watch was over."""
@@ -68,8 +78,7 @@ class QueueLook:
     #: What each worker's list holds, and what it still held afterwards.
     held: dict[str, int] = field(default_factory=dict)
     held_after: dict[str, int] = field(default_factory=dict)
-    #: What interrupted moves hold, by the seconds since their last sign of life.
-    leaving: dict[float, int] = field(default_factory=dict)
+    leaving: list[Leaving] = field(default_factory=list)
     dead: int = 0
     dead_uuids: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -90,7 +99,7 @@ class DelayedLook:
     never: int = 0
     never_first: bytes | None = None
     sample: list[bytes] = field(default_factory=list)
-    leaving: dict[float, int] = field(default_factory=dict)
+    leaving: list[Leaving] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -305,20 +314,28 @@ async def _held(fleet: Fleet, look: QueueLook) -> dict[str, int]:
     return {worker: length for worker, length in zip(look.workers, lengths, strict=True) if isinstance(length, int)}
 
 
-async def _leaving(fleet: Fleet, key: str, now: float) -> dict[float, int]:
+async def _leaving(fleet: Fleet, key: str, now: float) -> list[Leaving]:
     """What ``gomachinery move`` took of this key and left when it was killed; see ``brokers/redis_moves.py``."""
     port = fleet.broker.port
     told = await _value(port, ("HGETALL", names.movers_key(key))) or []
-    found: dict[float, int] = {}
-    for name, value in zip(told[::2], told[1::2], strict=True):
-        mover, seen, _ = name.decode("utf-8", "replace").rpartition(" seen")
+    fields: dict[bytes, bytes] = dict(zip(told[::2], told[1::2], strict=True))
+    found: list[Leaving] = []
+    for name, value in fields.items():
+        mover, seen, _ = name.rpartition(b" seen")
         silent = now - float(value) if seen else 0.0
         if silent > _LONGEST_PAGE_SECONDS:
-            leaving = names.leaving_key(key, mover)
+            leaving = names.leaving_key(key, mover.decode("utf-8", "replace"))
             counts = await port.attempt_many([("LLEN", leaving), ("ZCARD", leaving)])
             held = sum(count for count in counts if isinstance(count, int))
-            found |= {silent: held} if held else {}
+            found += [Leaving(_destination(fields.get(mover, b"")), held, silent)] if held else []
     return found
+
+
+def _destination(about: bytes) -> str:
+    try:
+        return str(json.loads(about)["to"])
+    except (ValueError, KeyError, TypeError):
+        return "nobody knows where"
 
 
 async def _read_dead(fleet: Fleet, look: QueueLook) -> None:

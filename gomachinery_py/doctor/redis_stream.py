@@ -110,7 +110,9 @@ class Listener:
                 continue
             elif command == b"ECHO" and key in self._seen:
                 queue, digests = self._seen[key]
-                self._waiting[queue].update(digests)
+                # A list may have been read and then found to be something else than a queue.
+                if queue in self._waiting:
+                    self._waiting[queue].update(digests)
             elif command in _MOVES:
                 self.moves = self.moves or key == self._delayed
             elif key in self._names:

@@ -2,7 +2,8 @@
 
 ::
 
-    {"gomachinery_capture": 1, "id": "…", "queue": "orders", "broker": "redis://…", "begun": "2030-01-02T15:04:05Z"}
+    {"gomachinery_capture": 1, "id": "…", "queue": "orders", "broker": "redis://…", "begun": "2030-01-02T15:04:05Z",
+     "taken": false}
     {"kind": "pending", "body": "{\\"UUID\\":…}"}
     {"kind": "delayed", "due_ns": 1900000000000000000, "body": "…", "identity": "…"}
     {"kind": "pending", "base64": "…"}
@@ -16,13 +17,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from gomachinery_py.brokers.moves import KINDS, Arrival, Departure
 from gomachinery_py.errors import MachineryError
 
-__all__ = ["CaptureError", "Header", "read_header", "read_line", "write_header", "write_line"]
+__all__ = ["CaptureError", "Header", "begins_header", "read_header", "read_line", "write_header", "write_line"]
 
 _VERSION: Final = 1
 _MARK: Final = "gomachinery_capture"
@@ -34,18 +35,24 @@ class CaptureError(MachineryError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Which capture it is; ``broker`` without what is secret."""
+    """Which capture it is; ``broker`` without what is secret; ``taken``: its tasks are no longer in their queue."""
 
     id: str
     queue: str
     broker: str
     begun: str
+    taken: bool
 
 
 def write_header(header: Header) -> bytes:
     """The first line."""
-    told = {"id": header.id, "queue": header.queue, "broker": header.broker, "begun": header.begun}
-    return json.dumps({_MARK: _VERSION, **told}, ensure_ascii=False).encode() + b"\n"
+    return json.dumps({_MARK: _VERSION, **asdict(header)}, ensure_ascii=False).encode() + b"\n"
+
+
+def begins_header(cut: bytes) -> bool:
+    """Whether this may be what a kill left of a first line."""
+    known = f'{{"{_MARK}": {_VERSION}, '.encode()
+    return cut.startswith(known) or known.startswith(cut)
 
 
 def read_header(line: bytes) -> Header:
@@ -53,7 +60,8 @@ def read_header(line: bytes) -> Header:
     try:
         told = json.loads(line)
         version = told[_MARK]
-        header = Header(*(str(told[name]) for name in ("id", "queue", "broker", "begun")))
+        names = str(told["id"]), str(told["queue"]), str(told["broker"]), str(told["begun"])
+        header = Header(*names, taken=told["taken"] is True)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CaptureError("this is no file of gomachinery capture") from error
     if version != _VERSION:

@@ -77,6 +77,7 @@ class HeldSource(Source):
         self._refused = Tally()
         self._stays: dict[str, Tally] = {}
         self._registered: set[str] = set()
+        self._shown = -LEASE_SECONDS
         # What the target did not take when it was tried.
         self._not_taken: set[bytes] = set()
         # Pages that others left: kind and mover.
@@ -140,8 +141,7 @@ class HeldSource(Source):
             return
         if mover.held and self._put_back:
             departures = await self.broker.held(self.queue, kind, mover.name)
-            for departure in departures:
-                self._tally.note_twice(departure)
+            self._tally.note_twice(departures)
             bodies = [departure.body for departure in departures]
             await self.broker.free(self.queue, kind, mover.name, self._about, [], bodies)
         self._left_over.append((kind, mover.name))
@@ -153,7 +153,7 @@ class HeldSource(Source):
             kind, mover = self._left_over[0]
             departures = await self.broker.held(self.queue, kind, mover)
             if departures:
-                page = await self._resumed(kind, mover, departures)
+                page = await self._resumed(mover, departures)
                 if page is not None:
                     return page
             await self.broker.end_mover(self.queue, kind, mover, self._about)
@@ -168,7 +168,16 @@ class HeldSource(Source):
             if page is not None:
                 return page
         self._at = 0
+        await self._show_life()
         return None
+
+    async def _show_life(self) -> None:
+        """A mover that waits for more tasks holds nothing and asks for nothing, and is not dead."""
+        now = self.broker.clock.monotonic()
+        if now - self._shown > LEASE_SECONDS / 3:
+            self._shown = now
+            for kind in self._registered:
+                await self.broker.take_over(self.queue, kind, self._mover(kind), self._about, self._about)
 
     def _next_round(self) -> None:
         """Once more over the same kind if anything was taken: others take tasks too, and what follows moves up."""
@@ -202,16 +211,17 @@ class HeldSource(Source):
         mover = self._mover(kind)
         departures = await self.broker.hold(self.queue, kind, mover, self._about, reach, wanted)
         self._took = True
-        return await self._judged(kind, mover, departures) if departures else None
+        return await self._judged(mover, departures) if departures else None
 
-    async def _resumed(self, kind: str, mover: str, departures: list[Departure]) -> Page | None:
+    async def _resumed(self, mover: str, departures: list[Departure]) -> Page | None:
         self._tally.resumed += 1
         for departure in departures:
             departure.repeated = True
-        return await self._judged(kind, mover, departures)
+        return await self._judged(mover, departures)
 
-    async def _judged(self, kind: str, mover: str, departures: list[Departure]) -> Page | None:
+    async def _judged(self, mover: str, departures: list[Departure]) -> Page | None:
         page, back = Page(mover), []
+        self.in_hand = len(departures)
         for departure in departures:
             try:
                 arrival = self._target.judge(departure)
@@ -223,7 +233,7 @@ class HeldSource(Source):
                 page.departures.append(departure)
                 page.arrivals.append(arrival)
         if not page.departures:
-            await self.broker.free(self.queue, kind, mover, self._about, [], [each.body for each in back])
+            await self.settle(Page(mover), [], back)
             return None
         page.departures += back
         return page
@@ -233,6 +243,7 @@ class HeldSource(Source):
         back = [*back, *page.departures[len(page.arrivals) :]]
         bodies = [each.body for each in gone], [each.body for each in back]
         await self.broker.free(self.queue, kind, page.mover, self._about, *bodies)
+        self.in_hand = 0
         self._not_taken.update(map(_name, back))
         # They are at the head again.
         self._start += len(back)

@@ -7,7 +7,6 @@ others cannot (twice at most, and counted).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,14 +14,11 @@ from dataclasses import dataclass
 from gomachinery_py.brokers.moves import Arrival, Departure
 from gomachinery_py.effects import sleep
 from gomachinery_py.errors import MachineryError
-from gomachinery_py.incoming import brief
 from gomachinery_py.moving.sources import Page, Source
 from gomachinery_py.moving.tally import Tally
 from gomachinery_py.moving.targets import Target
 
 __all__ = ["Move"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -63,7 +59,8 @@ class Move:
                 await sleep(self.idle)
 
     async def _carry(self, page: Page) -> None:
-        self._note_twice(page)
+        once = self.target.arrives_once
+        self.tally.note_twice([each for each in page.departures if each.repeated and not (once and each.identity)])
         outcomes = await self.target.arrive(page.mover, page.arrivals)
         gone: list[Departure] = []
         back: list[Departure] = []
@@ -81,17 +78,3 @@ class Move:
             self.tally.moved[departure.kind] += 1
         # Not what was taken a second time: who had it first may only have slept, and be about to deliver it.
         await self.target.forget_arrived(page.mover, arrived)
-
-    def _note_twice(self, page: Page) -> None:
-        """Count what may have arrived before. Said at once, since this run may be killed as well."""
-        once = self.target.arrives_once
-        twice = [each for each in page.departures if each.repeated and not (once and each.identity)]
-        for departure in twice:
-            self.tally.note_twice(departure)
-        if twice:
-            uuids = self.tally.maybe_twice_uuids[-len(twice) :]
-            log.warning(
-                "%d tasks had been taken before by somebody who did not finish, and may be there twice: %s",
-                len(twice),
-                brief(", ".join(uuids), 2_000),
-            )

@@ -15,13 +15,14 @@ _MOST_TOLD = 100
 
 @dataclass(slots=True)
 class Copied:
-    """Counts; of what could not be copied the first hundred are told, with the reason."""
+    """Counts; of what is missing, and of what could not be copied, the first hundred are told."""
 
     states: int = 0
     groups: int = 0
     #: The target has something under this UUID already.
     there: int = 0
     missing: int = 0
+    missing_uuids: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     failures: int = 0
 
@@ -74,11 +75,12 @@ class Copying:
 
     async def _copy(self, uuid: str, *, named: bool) -> Kept | None:
         """``named``: somebody wants this very one, which is missed when it is not there."""
-        copied = self.copied
+        copied, kept = self.copied, None
         try:
             kept = await self.source.kept(uuid)
             if kept is None:
-                copied.missing += named
+                if named:
+                    self._miss(uuid)
             elif not await self.target.keep(kept, overwrite=self.overwrite):
                 copied.there += 1
             elif kept.meta is not None:
@@ -89,6 +91,10 @@ class Copying:
             copied.failures += 1
             if len(copied.failed) < _MOST_TOLD:
                 copied.failed.append((uuid, str(error)))
-            return None
         self.told(copied)
         return kept
+
+    def _miss(self, uuid: str) -> None:
+        self.copied.missing += 1
+        if len(self.copied.missing_uuids) < _MOST_TOLD:
+            self.copied.missing_uuids.append(uuid)

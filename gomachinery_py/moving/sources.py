@@ -35,6 +35,9 @@ class Page:
 class Source(ABC):
     """Something that is emptied page by page."""
 
+    #: Tasks that are taken and not settled, and do not come back by themselves when this run ends.
+    in_hand = 0
+
     def __init__(self, page: int, tally: Tally) -> None:
         self._most = page
         self._tally = tally

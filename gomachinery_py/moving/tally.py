@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,8 @@ from gomachinery_py.moving.address import Refused
 from gomachinery_py.wire import decode_signature
 
 __all__ = ["Left", "Tally"]
+
+log = logging.getLogger(__name__)
 
 _MOST_TOLD = 100
 
@@ -67,14 +71,17 @@ class Tally:
             task = ""
         self.note_left(Refused(reason, task))
 
-    def note_twice(self, departure: Departure) -> None:
-        """A task may be there twice now."""
-        self.maybe_twice += 1
-        if len(self.maybe_twice_uuids) < _MOST_TOLD:
-            try:
-                self.maybe_twice_uuids.append(decode_signature(departure.body).uuid)
-            except WireError:
-                self.maybe_twice_uuids.append("")
+    def note_twice(self, departures: Sequence[Departure]) -> None:
+        """Tasks may be there twice now. All of them are said at once, since this run may be killed as well."""
+        uuids = [_uuid(departure.body) for departure in departures]
+        self.maybe_twice += len(uuids)
+        self.maybe_twice_uuids += uuids[: max(0, _MOST_TOLD - len(self.maybe_twice_uuids))]
+        if uuids:
+            log.warning(
+                "%d tasks had been taken before by somebody who did not finish, and may be there twice: %s",
+                len(uuids),
+                ", ".join(brief(uuid, 60) for uuid in uuids),
+            )
 
     def document(self) -> dict[str, Any]:
         """For programs."""
@@ -87,3 +94,11 @@ class Tally:
             "maybe_twice_uuids": self.maybe_twice_uuids,
             "resumed": self.resumed,
         }
+
+
+def _uuid(body: bytes) -> str:
+    """Nothing where none can be read."""
+    try:
+        return decode_signature(body).uuid
+    except WireError:
+        return ""

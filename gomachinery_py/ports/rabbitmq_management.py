@@ -21,6 +21,7 @@ __all__ = ["RabbitMQManagementPort", "open_port"]
 
 _SECONDS = 5.0
 _NOT_FOUND = 404
+_REFUSED = (401, 403)
 
 
 class RabbitMQManagementPort(Port):
@@ -41,6 +42,8 @@ class RabbitMQManagementPort(Port):
     def _answer(self, request: Request) -> list[Any] | Exception:
         try:
             return [self._get(path) for _, path in request.commands]
+        except ServiceUnavailable as error:
+            return error
         except (OSError, HTTPException) as error:
             return ServiceUnavailable(
                 f"cannot reach RabbitMQ's management at {self._label}: {error}. Is its plugin on, is the URL right?"
@@ -58,6 +61,11 @@ class RabbitMQManagementPort(Port):
             connection.close()
         if answer.status == _NOT_FOUND:
             return None
+        if answer.status in _REFUSED:
+            raise ServiceUnavailable(
+                f"RabbitMQ's management at {self._label} refused the login: check user and password in its URL, or the "
+                "broker's where it has none; the user needs the tag monitoring or management"
+            )
         if answer.status >= 300:
             raise ServiceError(f"RabbitMQ's management at {self._label} answers {answer.status} {answer.reason}")
         return json.loads(body)
