@@ -187,6 +187,23 @@ def test_routes(app: Celery, name: str, args: tuple[Any, ...], queue: str) -> No
     assert weave(app.signature(name, args), app._known).roots[0].routing_key == queue
 
 
+def test_route_is_last(app: Celery) -> None:
+    """A send's own queue wins, then that of the task, then its route, whose other options count all the same."""
+    app.conf.broker_url = "amqp://localhost:1"
+    app.conf.task_routes = {"t*": {"queue": "routed", "priority": 3}}
+    own = app.task(name="t.own", queue="own")(lambda: None)
+    plain = app.task(name="t.plain")(lambda: None)
+    sends = (plain.s(), plain.s().set(queue=None), own.s(), own.s().set(queue="sent", priority=1))
+    found = [weave(each, app._known).roots[0] for each in sends]
+
+    assert [(each.routing_key, each.priority) for each in found] == [
+        ("routed", 3),
+        ("routed", 3),
+        ("own", 3),
+        ("sent", 1),
+    ]
+
+
 @pytest.mark.parametrize(
     ("url", "found"),
     [
