@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.schedules import crontab as CelerysCrontab  # noqa: N812
 
 from gomachinery_py import Server
 from gomachinery_py.compat.celery import Celery, Task, current
@@ -18,6 +19,7 @@ from gomachinery_py.compat.celery.schedules import crontab, schedule, spec_of
 from gomachinery_py.compat.celery.settings import broker_url
 from gomachinery_py.compat.celery.weaving import weave
 from gomachinery_py.errors import MachineryError
+from gomachinery_py.schedule import parse
 
 URL = "redis://localhost:1"
 
@@ -289,12 +291,47 @@ def test_schedules(when: Any, spec: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "when", [0.5, timedelta(0), 1.5, "daily", crontab(day_of_month=1, day_of_week=1), crontab(minute=61)], ids=repr
+    "when",
+    [
+        *(0.5, timedelta(0), 1.5, "daily", crontab(day_of_month=1, day_of_week=1), crontab(minute=61)),
+        *(crontab(day_of_month="*/2", day_of_week="mon"), crontab(day_of_month=1, day_of_week="*/2")),
+        *(crontab(day_of_month="1-31", day_of_week=1), crontab(minute="0 30"), crontab(hour="22-3")),
+    ],
+    ids=repr,
 )
 def test_refused_schedules(when: Any) -> None:
     """Those that would run at other times are refused."""
     with pytest.raises((MachineryError, TypeError)):
         spec_of(when, "UTC")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"day_of_week": "sunday"},
+        {"day_of_week": "Monday,wed,friday"},
+        {"day_of_week": "mon-fri", "month_of_year": "january-MAR"},
+        {"day_of_month": "*/10"},
+        {"day_of_month": "*", "day_of_week": "*/2"},
+        {"day_of_month": "1-7,*/1", "day_of_week": "*/3"},
+        {"month_of_year": "*/5", "day_of_month": {31, 1}},
+    ],
+    ids=str,
+)
+def test_days_of_crontabs(fields: dict[str, Any]) -> None:
+    """What is not refused runs on the days on which Celery runs it."""
+    theirs = CelerysCrontab(minute=0, hour=0, **fields)
+    ours = parse(spec_of(crontab(minute=0, hour=0, **fields), "UTC"))
+    days = [datetime(2031, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(365)]
+    fit = [
+        day
+        for day in days
+        if day.day in theirs.day_of_month
+        and day.month in theirs.month_of_year
+        and day.isoweekday() % 7 in theirs.day_of_week
+    ]
+
+    assert fit == [day for day in days if ours.next(day - timedelta(seconds=1)) == day]
 
 
 def test_beat_schedule(app: Celery) -> None:
