@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.app.defaults import _OLD_SETTING_KEYS, SETTING_KEYS
 from celery.schedules import crontab as CelerysCrontab  # noqa: N812
 
 from gomachinery_py import Server
@@ -16,6 +17,7 @@ from gomachinery_py.compat.celery import Celery, Task, current
 from gomachinery_py.compat.celery import options as celery_options
 from gomachinery_py.compat.celery.exceptions import CeleryDifference, ImproperlyConfigured
 from gomachinery_py.compat.celery.schedules import crontab, schedule, spec_of
+from gomachinery_py.compat.celery.setting_names import new_name
 from gomachinery_py.compat.celery.settings import broker_url
 from gomachinery_py.compat.celery.weaving import weave
 from gomachinery_py.errors import MachineryError
@@ -142,6 +144,68 @@ def test_settings(app: Celery) -> None:
     assert app.server.config.default_queue == "r"
     app.config_from_object({"CELERY_DEFAULT_QUEUE": "s"})
     assert (app.server.config.default_queue, app.conf.get("nothing", 5), "timezone" in app.conf) == ("s", 5, True)
+
+
+class Defaults:
+    """Settings as a class has them, with others that are none."""
+
+    task_default_queue = "inherited"
+    DEBUG = True
+    task_of_the_day = "x"
+
+
+class Own(Defaults):
+    result_expires = 5
+
+
+class Lazy:
+    """As ``django.conf.settings``: nothing is in ``vars()``."""
+
+    def __dir__(self) -> list[str]:
+        return ["CELERY_TASK_DEFAULT_QUEUE", "DEBUG"]
+
+    def __getattr__(self, name: str) -> str:
+        return {"CELERY_TASK_DEFAULT_QUEUE": "lazy"}[name]
+
+
+@pytest.mark.parametrize(
+    ("found", "namespace", "queue"),
+    [
+        *((Own, "", "inherited"), (Own(), "", "inherited"), (Lazy(), "CELERY", "lazy")),
+        (SimpleNamespace(CELERY_DEFAULT_QUEUE="old", CELERYBEAT_SCHEDULE={}), "", "old"),
+        (SimpleNamespace(TASK_DEFAULT_QUEUE="capital"), "", "capital"),
+    ],
+    ids=["class", "object", "lazy", "old", "capital"],
+)
+def test_sources_of_settings(app: Celery, found: Any, namespace: str, queue: str) -> None:
+    """Whatever has settings as attributes is read, what it inherits and what it makes up included."""
+    app.config_from_object(found, namespace=namespace)
+
+    assert app.conf.task_default_queue == queue
+
+
+def read_of(app: Celery, name: str) -> str:
+    """What becomes of a setting in a module: the error, or what was set."""
+    try:
+        app.config_from_object(SimpleNamespace(**{name: "text"}))
+    except ImproperlyConfigured as error:
+        return str(error)
+    return f"{new_name(name)} = {app.conf[new_name(name)]}"
+
+
+def test_no_setting_of_an_object_is_ignored(app: Celery) -> None:
+    """Each of Celery's own settings in a module, by its old name too, is followed, or refused by its name."""
+    names = [*SETTING_KEYS, *_OLD_SETTING_KEYS]
+
+    assert [] == [name for name in names if new_name(name) not in read_of(app, name)]
+
+
+def test_settings_that_nobody_knows(app: Celery) -> None:
+    """A name that begins as Celery's do is a mistake, any other is the program's own."""
+    with pytest.raises(ImproperlyConfigured, match="CELERYD_CONCURENCY has no counterpart"):
+        app.config_from_object(SimpleNamespace(CELERYD_CONCURENCY=3))
+
+    app.config_from_object(SimpleNamespace(task_names=["a"], SECRET_KEY="x"))
 
 
 @pytest.mark.parametrize(

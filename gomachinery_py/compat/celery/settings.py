@@ -5,12 +5,12 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gomachinery_py.compat.celery.exceptions import ImproperlyConfigured
 from gomachinery_py.compat.celery.options import check_send
+from gomachinery_py.compat.celery.setting_names import is_setting, new_name
 from gomachinery_py.config import Config
 from gomachinery_py.secret import SecretURL
 
@@ -75,22 +75,6 @@ _REFUSED: Final[dict[str, str]] = {
     "beat_scheduler": "gomachinery beat is the scheduler, Machinery's lock makes it one",
 }
 
-_OLD_NAMES: Final = {
-    "BROKER_URL": "broker_url",
-    "CELERY_BROKER_URL": "broker_url",
-    "CELERY_RESULT_BACKEND": "result_backend",
-    "CELERY_TASK_SERIALIZER": "task_serializer",
-    "CELERY_RESULT_SERIALIZER": "result_serializer",
-    "CELERY_ACCEPT_CONTENT": "accept_content",
-    "CELERY_TIMEZONE": "timezone",
-    "CELERY_ENABLE_UTC": "enable_utc",
-    "CELERY_DEFAULT_QUEUE": "task_default_queue",
-    "CELERY_ROUTES": "task_routes",
-    "CELERYBEAT_SCHEDULE": "beat_schedule",
-    "CELERY_BEAT_SCHEDULE": "beat_schedule",
-    "CELERY_ALWAYS_EAGER": "task_always_eager",
-}
-
 
 class Settings:
     """Settings by attribute, by key, or many at once; ``changed`` is told their names after each."""
@@ -126,7 +110,7 @@ class Settings:
 
     def update(self, settings: Mapping[str, Any] | None = None, **more: Any) -> None:
         """Set several. Raises ImproperlyConfigured for one that Machinery cannot follow; none is set then."""
-        given = {_OLD_NAMES.get(name, name): value for name, value in {**(settings or {}), **more}.items()}
+        given = {new_name(name): value for name, value in {**(settings or {}), **more}.items()}
         for name, value in given.items():
             _check(name, value)
         if "task_routes" in given:
@@ -142,21 +126,22 @@ class Settings:
             raise
 
     def update_from_object(self, found: Any, namespace: str = "") -> None:
-        """Set what a module, an object or a dict has: names in lower case, or with ``namespace`` in front.
+        """Set what a module, a class, an object or a dict has: names in lower case, or with ``namespace`` in front.
 
-        Celery reads only upper-case names then: ``CELERY_TASK_ROUTES``. Without a namespace other names of a module are
-        left alone.
+        Celery reads only upper-case names then: ``CELERY_TASK_ROUTES``. Without a namespace those names of an object
+        are left alone that are no setting of Celery's.
         """
-        items = found if isinstance(found, Mapping) else vars(found)
+        is_mapping = isinstance(found, Mapping)
         given = {}
-        for name, value in items.items():
+        for name in list(found) if is_mapping else dir(found):
+            setting = name
             if namespace:
-                if name.startswith(f"{namespace}_"):
-                    given[name[len(namespace) + 1 :].lower()] = value
-            elif not name.startswith("_") and not isinstance(value, ModuleType):
-                known = _OLD_NAMES.get(name, name)
-                if isinstance(found, Mapping) or known in _FOLLOWED or known in _ONLY or known in _REFUSED:
-                    given[known] = value
+                setting = name.removeprefix(f"{namespace}_").lower()
+                is_meant = name.startswith(f"{namespace}_")
+            else:
+                is_meant = is_mapping or is_setting(name)
+            if is_meant:
+                given[setting] = found[name] if is_mapping else getattr(found, name)
         self.update(given)
 
 
