@@ -13,13 +13,14 @@ from celery.app.defaults import _OLD_SETTING_KEYS, SETTING_KEYS
 from celery.schedules import crontab as CelerysCrontab  # noqa: N812
 
 from gomachinery_py import Server
-from gomachinery_py.compat.celery import Celery, Task, current
+from gomachinery_py.compat.celery import Celery, Task, chain, chord, current, group
 from gomachinery_py.compat.celery import options as celery_options
 from gomachinery_py.compat.celery.exceptions import CeleryDifference, ImproperlyConfigured
 from gomachinery_py.compat.celery.schedules import crontab, schedule, spec_of
 from gomachinery_py.compat.celery.setting_names import new_name
 from gomachinery_py.compat.celery.settings import broker_url
 from gomachinery_py.compat.celery.weaving import weave
+from gomachinery_py.effects import run
 from gomachinery_py.errors import MachineryError
 from gomachinery_py.schedule import parse
 
@@ -415,13 +416,64 @@ def test_beat_schedule(app: Celery) -> None:
     assert found == [("often", "@every 10s"), ("nightly", "CRON_TZ=Europe/Berlin * 3 * * *")]
 
 
-def test_refused_entries(app: Celery) -> None:
-    """What would be the same at each tick, and what nobody knows, is refused."""
-    app.task(name="t")(lambda *args: args)
+def test_refused_periodic_tasks(app: Celery) -> None:
+    """What would be the same at each tick is refused, wherever it comes from, and so is more than one message."""
+    task = app.task(name="t")(lambda *args: args)
+    app.task(name="old", expires=60)(lambda: None)
+    app.conf.task_routes = {"routed": {"expires": 60}}
+    app.task(name="routed")(lambda: None)
     _ = app.server
-    with pytest.raises(ImproperlyConfigured, match="countdown would be the same"):
-        app.add_periodic_task(10.0, app.signature("t").set(countdown=5))
-    app._server = None
-    app.conf.beat_schedule = {"x": {"task": "t", "schedule": 1.0, "relative": True}}
-    with pytest.raises(ImproperlyConfigured, match="relative cannot be followed"):
+    refused: list[tuple[Any, str]] = [
+        (task.s().set(countdown=5), "countdown would be the same"),
+        (task.s() | task.s().set(task_id="x"), "task_id would be the same"),
+        (app.signature("old"), "time that task old, or its route, gives it"),
+        (app.signature("routed"), "time that task routed, or its route, gives it"),
+        (task.s().on_error(task.s()), "link_error is told the id"),
+        (group(task.s(), task.s()), "begins with a group"),
+        (chord([task.s()], task.s()), "begins with a group"),
+    ]
+    for canvas, why in refused:
+        with pytest.raises((ImproperlyConfigured, CeleryDifference), match=why):
+            app.add_periodic_task(10.0, canvas)
+
+    assert app.server.periodic_tasks == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ({"task": "t", "schedule": 1.0, "relative": True}, "relative cannot be followed"),
+        ({"task": "t", "schedule": 1.0, "options": {"expires": 15}}, "expires would be the same"),
+        ({"task": "t"}, "'x': it has no schedule"),
+        ({"schedule": 1.0}, "'x': it has no task"),
+        (5, "'x': it is a dict with task and schedule, not 5"),
+        ({"task": "t", "schedule": None}, "'x': a schedule is seconds"),
+        ({"task": "t", "schedule": crontab(minute=61)}, "'x': cron spec"),
+        ({"task": "t", "schedule": 1.0, "args": 3}, "'x': 'int' object is not iterable"),
+        ({"task": "t", "schedule": 1.0, "kwargs": {"no": 1}}, "'x': t.. got an unexpected keyword"),
+        ({"task": "t", "schedule": 1.0, "options": {"time_limit": 1}}, "'x': task t: time_limit cannot be followed"),
+    ],
+)
+def test_refused_entries(app: Celery, entry: Any, why: str) -> None:
+    """What is wrong with an entry of ``beat_schedule`` is said with its name."""
+    app.task(name="t")(lambda *args: args)
+    app.conf.beat_schedule = {"x": entry}
+    with pytest.raises(ImproperlyConfigured, match=why):
         _ = app.server
+
+
+def test_periodic_canvases() -> None:
+    """Each tick of a chain, and of a task with a link, has UUIDs of its own."""
+    app = Celery("t", set_as_current=False, task_always_eager=True)
+    seen: list[str] = []
+
+    @app.task(name="seen", bind=True)
+    def note(self: Any, *_: Any) -> None:
+        seen.append(self.request.id)
+
+    app.add_periodic_task(10.0, chain(note.s().set(link=note.s()), note.s()))
+    [periodic] = app.server.periodic_tasks
+    for _ in range(2):
+        run(periodic.send())
+
+    assert (len(seen), len(set(seen)), "" in seen) == (6, 6, False)

@@ -14,6 +14,7 @@ from gomachinery_py.compat.celery.declaring import Signal, annotate, declared_by
 from gomachinery_py.compat.celery.exceptions import CeleryDifference, ImproperlyConfigured
 from gomachinery_py.compat.celery.known import Known, RemoteTask
 from gomachinery_py.compat.celery.options import check_task
+from gomachinery_py.compat.celery.repeating import entry_of, repeated
 from gomachinery_py.compat.celery.result import AsyncResult as Result
 from gomachinery_py.compat.celery.result import GroupResult as Results
 from gomachinery_py.compat.celery.schedules import spec_of
@@ -21,6 +22,7 @@ from gomachinery_py.compat.celery.settings import Settings, configuration
 from gomachinery_py.compat.celery.task import Task
 from gomachinery_py.compat.celery.weaving import Plan, Woven, weave
 from gomachinery_py.results import AsyncResult as Stored
+from gomachinery_py.schedule import ScheduleError
 from gomachinery_py.server import Server
 from gomachinery_py.wire.model import Signature as Sent
 from gomachinery_py.worker import Worker
@@ -61,7 +63,7 @@ class Celery:
         self._remote: dict[str, Known] = {}
         self._server: Server | None = None
         self._is_adopted = False
-        self._periodic: list[tuple[Any, Signature, str]] = []
+        self._periodic: list[tuple[Any, Canvas, str]] = []
         #: ``@app.on_after_configure.connect``: called with ``sender=app`` when the server is made.
         self.on_after_configure = Signal()
         self.on_after_finalize = Signal()
@@ -151,8 +153,8 @@ class Celery:
         self.on_after_finalize.send(self)
         for name, entry in (self.conf.beat_schedule or {}).items():
             self._schedule(server, name, entry)
-        for when, signature, name in self._periodic:
-            self._send_periodically(server, when, signature, name)
+        for when, canvas, name in self._periodic:
+            self._send_periodically(server, when, canvas, name)
 
     def _register(self, server: Server, task: Task) -> None:
         annotate(task, self.conf.task_annotations)
@@ -355,31 +357,25 @@ class Celery:
     # -- periodic tasks --
 
     def add_periodic_task(
-        self, schedule: Any, sig: Signature, args: Any = (), kwargs: Any = (), name: str | None = None, **options: Any
+        self, schedule: Any, sig: Canvas, args: Any = (), kwargs: Any = (), name: str | None = None, **options: Any
     ) -> str:
         """Have ``gomachinery beat`` send a task again and again; see ``schedules.py``. Returns its name."""
-        signature = sig.clone(args, dict(kwargs), **options)
+        canvas = sig.clone(args, dict(kwargs), **options)
         found = name or repr(sig)
         if self._server is not None:
-            self._send_periodically(self._server, schedule, signature, found)
+            self._send_periodically(self._server, schedule, canvas, found)
         else:
-            self._periodic.append((schedule, signature, found))
+            self._periodic.append((schedule, canvas, found))
         return found
 
-    def _schedule(self, server: Server, name: str, entry: Mapping[str, Any]) -> None:
-        unknown = set(entry) - {"task", "schedule", "args", "kwargs", "options"}
-        if unknown:
-            raise ImproperlyConfigured(f"beat_schedule {name!r}: {', '.join(sorted(unknown))} cannot be followed")
-        signature = Signature(entry["task"], entry.get("args"), entry.get("kwargs"), entry.get("options"), self)
-        self._send_periodically(server, entry["schedule"], signature, name)
+    def _schedule(self, server: Server, name: str, entry: Any) -> None:
+        try:
+            self._send_periodically(server, *entry_of(name, entry, self), name)
+        except (CeleryDifference, ScheduleError, TypeError) as error:
+            raise ImproperlyConfigured(f"beat_schedule {name!r}: {error}") from error
 
-    def _send_periodically(self, server: Server, when: Any, signature: Signature, name: str) -> None:
-        for option in ("countdown", "eta", "expires", "task_id"):
-            if option in signature.options:
-                raise ImproperlyConfigured(f"periodic task {name!r}: {option} would be the same at each tick")
-        plan = weave(signature, self._known)
-        [root] = plan.roots
-        root.uuid = ""
+    def _send_periodically(self, server: Server, when: Any, canvas: Canvas, name: str) -> None:
+        root = repeated(canvas, name, self._known)
         server.periodic_task(spec_of(when, self.conf.timezone or "UTC"), name, root)
 
 
