@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from gomachinery_py.compat.celery.absent import OF_APPS, missing
 from gomachinery_py.compat.celery.canvas import Canvas, Signature
 from gomachinery_py.compat.celery.current import Proxy, become_current, share, shared, the_app
 from gomachinery_py.compat.celery.declaring import Signal, annotate, declared_by
@@ -81,6 +83,11 @@ class Celery:
 
     def __repr__(self) -> str:
         return f"<Celery {self.main or '__main__'}>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing("an app", name, OF_APPS)
 
     # -- configuration --
 
