@@ -64,6 +64,8 @@ class Celery:
         self.tasks: dict[str, Task] = {}
         self._remote: dict[str, Known] = {}
         self._server: Server | None = None
+        self._making = threading.RLock()
+        self._is_made = False
         self._is_adopted = False
         self._periodic: list[tuple[Any, Canvas, str]] = []
         #: ``@app.on_after_configure.connect``: called with ``sender=app`` when the server is made.
@@ -133,9 +135,12 @@ class Celery:
     @property
     def server(self) -> Server:
         """Machinery's server with the app's tasks."""
-        if self._server is None:
-            self._use(Server(configuration(self.conf)))
-            assert self._server is not None
+        if not self._is_made:
+            # What is imported and called meanwhile asks for it too, on this thread; others wait until it is whole.
+            with self._making:
+                if self._server is None:
+                    self._use(Server(configuration(self.conf)))
+        assert self._server is not None
         return self._server
 
     def adopt(self, server: Server) -> None:
@@ -143,13 +148,24 @@ class Celery:
 
         Raises ImproperlyConfigured when the app has one already.
         """
-        if self._server is not None:
-            raise ImproperlyConfigured("the app has its server already; give it another before anything is sent")
-        self._is_adopted = True
-        self._use(server)
+        with self._making:
+            if self._server is not None:
+                raise ImproperlyConfigured("the app has its server already; give it another before anything is sent")
+            self._is_adopted = True
+            self._use(server)
 
     def _use(self, server: Server) -> None:
         self._server = server
+        try:
+            self._complete(server)
+        except BaseException:
+            # Half of it would serve some tasks, and leave out the others without a word.
+            self._server = None
+            server.close()
+            raise
+        self._is_made = True
+
+    def _complete(self, server: Server) -> None:
         for task in list(self.tasks.values()):
             self._register(server, task)
         for known in self._remote.values():
