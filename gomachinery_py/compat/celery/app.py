@@ -339,7 +339,7 @@ class Celery:
         if sent.uuid not in handles:
             results = getattr(sent.declared, "results", None)
             stored: Stored[Any] = Stored(sent.uuid, self.server.backend, self.server.clock, sent, results)
-            handles[sent.uuid] = Result(sent.uuid, stored=stored, before=tuple(before), parent=parent)
+            handles[sent.uuid] = Result(sent.uuid, self, stored=stored, before=tuple(before), parent=parent)
         return handles[sent.uuid]
 
     def _known(self, name: str) -> Known:

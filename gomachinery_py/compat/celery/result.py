@@ -142,8 +142,9 @@ class AsyncResult:
         return
 
     def forget(self) -> None:
-        """Delete what is stored."""
+        """Delete what is stored; the state is PENDING then, as of a task that nobody has sent."""
         self._stored.forget()
+        self._stored = (self._app or the_app()).server.result(self.id)
 
     def revoke(self, *, terminate: bool = False, signal: str | None = None) -> None:
         """Have Python workers begin it no more (see ``Server.revoke``); Go workers know nothing of it.
