@@ -225,6 +225,7 @@ class Celery:
             "app": self,
             "name": name,
             "run": run,
+            "__name__": function.__name__,
             "__module__": function.__module__,
             "__doc__": function.__doc__,
             "__wrapped__": staticmethod(function),

@@ -129,8 +129,17 @@ class Task:
         sent: AsyncResult = self.app.send_canvas(Signature(self, args, kwargs, options))
         return sent
 
-    def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None) -> EagerResult:
-        """Run it here and now; the result tells what became of it. ``retry`` runs it again at once."""
+    def apply(
+        self,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        throw: bool | None = None,
+    ) -> EagerResult:
+        """Run it here and now; the result tells what became of it. ``retry`` runs it again at once.
+
+        Raises what the task raises if ``throw``, which is ``task_eager_propagates`` unless it is given.
+        """
         call = Call(tuple(args or ()), dict(kwargs or {}))
         sent = Sent(self.name, uuid=new_task_uuid())
         while True:
@@ -139,6 +148,8 @@ class Task:
             except Retry:
                 sent.headers = {RETRIES: str(_count((sent.headers or {}).get(RETRIES)) + 1)}
             except Exception as error:
+                if self.app.conf.task_eager_propagates if throw is None else throw:
+                    raise
                 return EagerResult(sent.uuid, "FAILURE", error)
             else:
                 return EagerResult(sent.uuid, "SUCCESS", value)
@@ -274,7 +285,7 @@ class Task:
             call = call_of(sent, values)
             if call.error is not None:
                 call = self._error_call(call)
-            value = plain(self._run(sent, call))
+            value = plain(self._run(sent, call, is_eager=self.app.conf.task_always_eager))
         except Retry as retry:
             sent.headers = {**(sent.headers or {}), RETRIES: str(_count((sent.headers or {}).get(RETRIES)) + 1)}
             raise RetryTaskLater(str(retry), retry.delay or 0) from retry
