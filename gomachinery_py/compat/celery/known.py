@@ -11,7 +11,7 @@ from gomachinery_py.compat.celery.canvas import Signature
 from gomachinery_py.compat.celery.exceptions import CeleryDifference
 from gomachinery_py.compat.celery.options import Target, written
 from gomachinery_py.compat.celery.result import AsyncResult
-from gomachinery_py.compat.celery.settings import route
+from gomachinery_py.compat.celery.routing import route
 from gomachinery_py.compat.celery.task import Task
 from gomachinery_py.producer import new_task_uuid
 from gomachinery_py.server import Server

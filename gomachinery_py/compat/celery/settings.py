@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gomachinery_py.compat.celery.exceptions import ImproperlyConfigured
-from gomachinery_py.compat.celery.options import check_send
+from gomachinery_py.compat.celery.routing import check_routes
 from gomachinery_py.compat.celery.setting_names import is_setting, new_name
 from gomachinery_py.config import Config
 from gomachinery_py.secret import SecretURL
 
-__all__ = ["Settings", "broker_url", "configuration", "route"]
+__all__ = ["Settings", "broker_url", "configuration"]
 
 # Followed, with Celery's defaults where they differ from "nothing".
 _FOLLOWED: Final[dict[str, Any]] = {
@@ -114,8 +112,7 @@ class Settings:
         for name, value in given.items():
             _check(name, value)
         if "task_routes" in given:
-            for options in _targets(given["task_routes"]):
-                check_send("task_routes", options)
+            check_routes(given["task_routes"])
         before = dict(self._values)
         self._values.update(given)
         try:
@@ -159,43 +156,6 @@ def _check(name: str, value: Any) -> None:
         f"{name} has no counterpart in Machinery, so it cannot be followed; remove it. Followed are "
         f"{', '.join(sorted(_FOLLOWED))}"
     )
-
-
-def _targets(routes: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(routes, Mapping):
-        routes = routes.items()
-    for each in routes or ():
-        if callable(each) or isinstance(each, str):
-            continue
-        if isinstance(each, Mapping):
-            yield from _targets(each)
-        elif not isinstance(each[1], str):
-            yield each[1]
-
-
-def route(routes: Any, name: str, args: Any, kwargs: Any, options: Mapping[str, Any], task: Any) -> dict[str, Any]:
-    """Where ``task_routes`` sends a task: options, ``queue`` the usual one. The first that fits decides."""
-    if isinstance(routes, Mapping) or callable(routes):
-        routes = [routes]
-    found: Any
-    for router in routes or ():
-        if callable(router):
-            found = router(name, args, kwargs, dict(options), task=task)
-        elif isinstance(router, Mapping):
-            found = next((target for pattern, target in router.items() if _fits(pattern, name)), None)
-        else:
-            found = router[1] if _fits(router[0], name) else None
-        if found is not None:
-            chosen: dict[str, Any] = {"queue": found} if isinstance(found, str) else {**found}
-            check_send(f"{name} (task_routes)", chosen)
-            return chosen
-    return {}
-
-
-def _fits(pattern: Any, name: str) -> bool:
-    if isinstance(pattern, re.Pattern):
-        return bool(pattern.match(name))
-    return pattern == name or fnmatch.fnmatchcase(name, pattern)
 
 
 # -- Machinery's configuration --
