@@ -147,6 +147,13 @@ def test_settings(app: Celery) -> None:
     assert (app.server.config.default_queue, app.conf.get("nothing", 5), "timezone" in app.conf) == ("s", 5, True)
 
 
+@pytest.mark.parametrize("modules", ["json", ["json"], ("json",)])
+def test_one_module(modules: Any) -> None:
+    """One module may be given without a list."""
+    with Celery("t", include=modules, imports=modules, task_always_eager=True, set_as_current=False) as app:
+        assert app.task(name="one")(lambda: 1).delay().get(timeout=5) == 1
+
+
 class Defaults:
     """Settings as a class has them, with others that are none."""
 
@@ -217,6 +224,8 @@ def test_settings_that_nobody_knows(app: Celery) -> None:
         ({"task_serializer": "pickle"}, "task_serializer = 'pickle' cannot be followed"),
         ({"task_acks_late": False}, "always acknowledges after"),
         ({"enable_utc": False}, "times are UTC"),
+        ({"task_annotations": [{"t": {}}]}, "task_annotations must be a dict here, not list"),
+        ({"beat_schedule": [5]}, "beat_schedule must be a dict here, not list"),
         ({"task_tracks_started": True}, "task_tracks_started has no counterpart"),
         ({"task_routes": {"a": {"queue": "q", "exchange": "e"}}}, "exchange cannot be followed"),
     ],

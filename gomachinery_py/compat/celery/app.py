@@ -54,7 +54,7 @@ class Celery:
         *,
         broker: str | None = None,
         backend: str | None = None,
-        include: Sequence[str] = (),
+        include: str | Sequence[str] = (),
         config_source: Any = None,
         set_as_current: bool = True,
         **settings: Any,
@@ -73,7 +73,7 @@ class Celery:
         self.on_after_finalize = Signal()
         self.conf = Settings(self._reconfigured)
         self.Task: type[Task] = type("Task", (Task,), {"app": self})
-        given = {"broker_url": broker, "result_backend": backend, "include": tuple(include), **settings}
+        given = {"broker_url": broker, "result_backend": backend, "include": include, **settings}
         self.conf.update({name: value for name, value in given.items() if value is not None})
         if config_source is not None:
             self.config_from_object(config_source)

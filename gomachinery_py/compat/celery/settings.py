@@ -30,6 +30,10 @@ _FOLLOWED: Final[dict[str, Any]] = {
     "imports": (),
 }
 
+_DICTS: Final = frozenset({"beat_schedule", "task_annotations"})
+# One name by itself is one, too.
+_MODULES: Final = frozenset({"include", "imports"})
+
 # A setting that says what happens anyway may be set to that.
 _ONLY: Final[dict[str, tuple[tuple[Any, ...], str]]] = {
     "enable_utc": ((True,), "times are UTC unless timezone says otherwise"),
@@ -109,6 +113,9 @@ class Settings:
     def update(self, settings: Mapping[str, Any] | None = None, **more: Any) -> None:
         """Set several. Raises ImproperlyConfigured for one that Machinery cannot follow; none is set then."""
         given = {new_name(name): value for name, value in {**(settings or {}), **more}.items()}
+        for name in _MODULES & given.keys():
+            if isinstance(given[name], str):
+                given[name] = (given[name],)
         for name, value in given.items():
             _check(name, value)
         if "task_routes" in given:
@@ -144,6 +151,8 @@ class Settings:
 
 def _check(name: str, value: Any) -> None:
     if name in _FOLLOWED:
+        if name in _DICTS and value is not None and not isinstance(value, Mapping):
+            raise ImproperlyConfigured(f"{name} must be a dict here, not {type(value).__name__}")
         return
     if name in _ONLY:
         allowed, why = _ONLY[name]
