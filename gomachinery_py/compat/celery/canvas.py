@@ -302,7 +302,7 @@ class chord(Canvas):  # noqa: N801
 
     def __init__(self, header: Any, body: Canvas | None = None, app: Celery | None = None) -> None:
         self.header = header if isinstance(header, group) else group(header)
-        self.body = body
+        self.body = None if body is None else _canvases("a chord's callback", [body])[0]
         self.app = app
 
     def __repr__(self) -> str:
