@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -79,11 +80,12 @@ def test_refused_options(app: Celery, option: str) -> None:
         ({"ignore_result": True}, "where the task is declared"),
         ({"colour": 1}, "colour is no option here; there are countdown"),
         ({"headers": {"gmpy-signature": "x"}}, "package's own"),
+        ({"headers": {1: "x"}}, "names of headers are texts, not 1"),
     ],
 )
 def test_refused_values(app: Celery, options: dict[str, Any], why: str) -> None:
     """So are values that would mean something else, and names that nobody knows."""
-    with pytest.raises((CeleryDifference, ValueError), match=why):
+    with pytest.raises((CeleryDifference, ValueError, TypeError), match=why):
         sent(app, **options)
 
 
@@ -117,6 +119,8 @@ def test_refused_declarations(app: Celery) -> None:
         app.task(acks_late=False)(lambda: None)
     with pytest.raises(CeleryDifference, match="plain functions"):
         app.task(later)
+    with pytest.raises(TypeError, match="autoretry_for is a tuple of exceptions"):
+        app.task(autoretry_for=ValueError)(lambda: None)
 
 
 def test_names(app: Celery) -> None:
@@ -145,6 +149,14 @@ def test_settings(app: Celery) -> None:
     assert app.server.config.default_queue == "r"
     app.config_from_object({"CELERY_DEFAULT_QUEUE": "s"})
     assert (app.server.config.default_queue, app.conf.get("nothing", 5), "timezone" in app.conf) == ("s", 5, True)
+
+
+def test_settings_as_a_mapping(app: Celery) -> None:
+    """Settings can be read as a dict, copied, and asked for what is not there."""
+    assert dict(app.conf)["broker_url"] == URL
+    assert copy.copy(app.conf).broker_url == URL
+    with pytest.raises(KeyError, match="setting nothing was not set"):
+        app.conf["nothing"]
 
 
 @pytest.mark.parametrize("modules", ["json", ["json"], ("json",)])
@@ -284,6 +296,9 @@ def test_route_is_last(app: Celery) -> None:
     ("url", "found"),
     [
         ("redis://:password@h:1/2", "redis://:password@h:1/2"),
+        ("redis+socket:///run/redis.sock?virtual_host=2", "redis+socket:///run/redis.sock:/2"),
+        ("rediss://h:1/2?ssl_cert_reqs=CERT_REQUIRED", "rediss://h:1/2"),
+        ("redis:///", "redis:///"),
         ("pyamqp://guest@localhost//", "amqp://guest@localhost/"),
         ("amqp://localhost", "amqp://guest:guest@localhost/"),
         ("amqp://u:p@h:5672/vhost", "amqp://u:p@h:5672/vhost"),
@@ -299,6 +314,7 @@ def test_urls(url: str, found: str) -> None:
     [
         ("redis://a;redis://b", URL, "one URL"), ("kafka://h", URL, "no broker for kafka"), ("sqs://", URL, "https://sqs"),
         (URL, "rpc://", "no result store for rpc"), (URL, "db+sqlite:///x", "no result store for db"),
+        ("rediss://h?ssl_cert_reqs=none", URL, "ssl_cert_reqs in a rediss"), (URL, "redis://h?db=3", "db in a redis"),
         (None, None, "no broker"),
     ],
 )  # fmt: skip

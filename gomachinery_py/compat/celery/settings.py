@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from gomachinery_py.compat.celery.exceptions import ImproperlyConfigured
 from gomachinery_py.compat.celery.routing import check_routes
@@ -89,16 +89,24 @@ class Settings:
     _changed: Callable[[Collection[str]], None]
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise AttributeError(f"setting {name} was not set, and has no default here") from None
+        # A copy that is being made has no values yet.
+        if name.startswith("_") or name not in self._values:
+            raise AttributeError(f"setting {name} was not set, and has no default here")
+        return self._values[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.update({name: value})
 
-    __getitem__ = __getattr__
     __setitem__ = __setattr__
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._values:
+            raise KeyError(f"setting {name} was not set, and has no default here")
+        return self._values[name]
+
+    def keys(self) -> Collection[str]:
+        """The names of all settings, so that ``dict(app.conf)`` has them."""
+        return self._values.keys()
 
     def __contains__(self, name: object) -> bool:
         return name in self._values
@@ -205,7 +213,22 @@ def broker_url(url: Any) -> str:
         )
     if scheme not in ("redis", "rediss", "amqp", "amqps", "redis+socket", "https", "gcppubsub"):
         raise ImproperlyConfigured(f"Machinery has no broker for {scheme}:// URLs")
-    return _amqp(url) if scheme in ("amqp", "amqps") else url
+    return _amqp(url) if scheme in ("amqp", "amqps") else _redis(url) if scheme.startswith("redis") else url
+
+
+def _redis(url: str) -> str:
+    """Without Celery's query: the database of a socket has its place in Machinery's URL, certificates are checked."""
+    base, _, query = url.partition("?")
+    scheme = base.partition("://")[0]
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if (name, scheme) == ("virtual_host", "redis+socket"):
+            base += f":/{value}"
+        elif (name, scheme) != ("ssl_cert_reqs", "rediss") or value.lower() not in ("required", "cert_required"):
+            raise ImproperlyConfigured(
+                f"{name} in a {scheme}:// URL cannot be followed: certificates of rediss:// are always checked, and "
+                "the rest is said by Machinery's own settings: gomachinery worker --config"
+            )
+    return base
 
 
 def _amqp(url: str) -> str:
@@ -223,5 +246,6 @@ def _backend(url: Any) -> str:
     if scheme == "cache+memcached":
         return "memcache://" + str(url).partition("://")[2].rstrip("/").replace(";", ",")
     if scheme in ("redis", "rediss", "redis+socket", "memcache", "mongodb", "mongodb+srv", "https", "amqp", "amqps"):
-        return _amqp(str(url)) if scheme in ("amqp", "amqps") else str(url)
+        url = str(url)
+        return _amqp(url) if scheme in ("amqp", "amqps") else _redis(url) if scheme.startswith("redis") else url
     raise ImproperlyConfigured(f"Machinery has no result store for {scheme}:// URLs; results may be kept on Redis")
