@@ -46,6 +46,14 @@ def test_explain() -> None:
     assert lines[-1] == '           → "Type": "int64", "Value": 1'
 
 
+def test_a_message_of_many_arguments() -> None:
+    """The line of a task ends where nobody reads on, and says how much more there is."""
+    body = json.dumps({"Name": "add", "UUID": "a", "Headers": {}, "Args": [{"Type": "int64", "Value": 1}] * 5_000})
+    headline = gomachinery("wire", "explain", stdin=body.encode()).out.splitlines()[0]
+
+    assert headline == f"a add({'int64:1, ' * 100}… 4900 more)"
+
+
 def test_explain_as_json() -> None:
     """One object a message, with the verdicts of all sides."""
     done = gomachinery("wire", "explain", "--json", stdin=GOOD + b"\n" + BAD + b"\n")
