@@ -6,6 +6,7 @@ import inspect
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from gomachinery_py.compat.celery.binding import EXPIRES, RETRIES, TAKES, Call, call_of, own_arguments
@@ -268,12 +269,17 @@ class Task:
 
     # -- a worker's side --
 
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        # Read once: it would be half of what this layer adds to a send.
+        return inspect.signature(self.run)
+
     def check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """A complete call with as many positional arguments as it can have. Raises TypeError."""
         if not self.typing:
             return list(args), dict(kwargs)
         try:
-            bound = inspect.signature(self.run).bind(*args, **kwargs)
+            bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self.name}() {error}") from None
         return list(bound.args), dict(bound.kwargs)
@@ -304,7 +310,7 @@ class Task:
         text, uuid = call.error
         positional = [
             parameter
-            for parameter in inspect.signature(self.run).parameters.values()
+            for parameter in self._signature.parameters.values()
             if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
         ]
         is_old = len(positional) - len(call.args) <= 1 and not any(
