@@ -76,7 +76,14 @@ class _Source:
             self.known = replace(
                 self.known, queues=queues, is_reserved=lambda key: key in reserved or is_reserved_key(key)
             )
-            yield from pages(lambda start, count: server.broker.pending(name, start, count), self._limit)
+            bodies = pages(lambda start, count: server.broker.pending(name, start, count), self._limit)
+            first = next(bodies, None)
+            if first is None:
+                # A queue that is empty and one that is misspelt look alike, and both would pass in silence.
+                click.echo(f"gomachinery: nothing waits in {printable(name)!r}", err=True)
+                return
+            yield first
+            yield from bodies
 
 
 def _read(file: BinaryIO | None) -> bytes:
