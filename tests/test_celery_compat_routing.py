@@ -48,7 +48,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> None:
         "routers_of_a_test.called",
         ("routers_of_a_test:OldRouter", OldRouter(), {"*": "rest"}),
     ],
-    ids=repr,
+    ids=["none", "exact", "pattern", "dicts", "pairs", "function", "several", "name", "objects"],
 )
 def test_as_celery(routes: Any) -> None:
     """Dicts, lists of pairs, patterns, functions, objects and names of these: the same queue for every task."""
