@@ -331,6 +331,10 @@ def test_late_settings(app: Celery) -> None:
         app.conf.beat_schedule = {"x": {"task": "t", "schedule": 1.0}}
 
     assert app.conf.beat_schedule == {}
+    app.conf.timezone = "Europe/Berlin"
+    app.add_periodic_task(crontab(hour=3), app.task(name="t")(lambda: None).s())
+    with pytest.raises(ImproperlyConfigured, match="timezone: the app has its server already"):
+        app.conf.timezone = "UTC"
     app.conf.broker_url = "redis://localhost:2"
     assert app.server.config.broker == "redis://localhost:2"
 

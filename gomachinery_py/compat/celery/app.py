@@ -116,7 +116,9 @@ class Celery:
     def _reconfigured(self, names: Collection[str]) -> None:
         if self._server is None:
             return
-        late = sorted(_ONCE.intersection(names))
+        # The zone is in the specs of what is declared.
+        once = _ONCE | {"timezone"} if self._server.periodic_tasks else _ONCE
+        late = sorted(once.intersection(names))
         if late:
             raise ImproperlyConfigured(
                 f"{', '.join(late)}: the app has its server already, which has read this; set it before any send"
