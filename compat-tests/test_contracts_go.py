@@ -16,7 +16,7 @@ from seeds import FRESH_SEED
 
 from gomachinery_py import Server, wire
 from gomachinery_py.contracts.differences import Source, code_findings
-from gomachinery_py.contracts.model import Contract
+from gomachinery_py.contracts.model import Contract, TaskContract
 from gomachinery_py.contracts.of_python import contract_of
 from gomachinery_py.contracts.reading import read_contract
 
@@ -63,6 +63,14 @@ def calls(contract: Contract, rng: random.Random) -> Iterator[tuple[str, list[An
 
 def test_generated_code_is_as_gofmt_writes_it(contract: Contract, tmp_path: Path) -> None:
     """gofmt changes nothing."""
+    assert gofmt_diff(sources(contract), tmp_path) == ""
+
+
+def test_quotes_in_comments_are_as_gofmt_writes_them(tmp_path: Path) -> None:
+    """gofmt would make typographic quotes of two in a row, also of those that are left of longer rows."""
+    docs = ["''a''", "'''a'''", "''''", "`a```b````", "'`'`''`"]
+    contract = Contract.of(TaskContract(f"task{number}", doc=doc) for number, doc in enumerate(docs))
+
     assert gofmt_diff(sources(contract), tmp_path) == ""
 
 

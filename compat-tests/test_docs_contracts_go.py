@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -54,6 +55,17 @@ def test_the_contract_of_the_go_service(tmp_path: Path) -> None:
     """It is what the page says."""
     (tmp_path / "main.go").write_text(block("go contract"), encoding="utf-8")
     assert run([go(), "run", str(tmp_path / "main.go")], HARNESS) == block("text go.machinery.yaml")
+
+
+def test_the_go_package_in_a_module_of_its_own(tmp_path: Path) -> None:
+    """A service takes the package in with a copy and the page's commands, and needs nothing else."""
+    shutil.copytree(ROOT / "go" / "contract", tmp_path / "third_party" / "contract")
+    (tmp_path / "main.go").write_text(block("go contract"), encoding="utf-8")
+    run([go(), "mod", "init", "example.com/service"], tmp_path)
+    for command in block("sh").splitlines():
+        run([go(), *command.split()[1:]], tmp_path)
+
+    assert run([go(), "run", "-mod=readonly", "."], tmp_path) == block("text go.machinery.yaml")
 
 
 def test_python_stubs_against_go(directory: Path, go_worker: Callable[..., GoWorker]) -> None:

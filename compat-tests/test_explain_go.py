@@ -257,4 +257,5 @@ def test_messages_of_a_queue(redis_server: RedisServer) -> None:
     assert client.lrange("special", 0, -1) == before
     client.set("no queue", "x")
     assert gomachinery("wire", "lint", "--queue", "no queue", "--broker", url)[0] == 1
-    assert gomachinery("wire", "lint", "--queue", "nothing there", "--broker", url) == (0, "", "")
+    note = "gomachinery: nothing waits in 'nothing there'\n"
+    assert gomachinery("wire", "lint", "--queue", "nothing there", "--broker", url) == (0, "", note)

@@ -99,12 +99,16 @@ class YAMLReader:
         self.given: set[str] = set()
         self.nodes = 0
 
-    def compose(self, data: bytes) -> yaml.Node | None:
-        """The first document, which is all that Go reads."""
+    def compose(self, data: bytes, *, only: bool = False) -> yaml.Node | None:
+        """The first document, which is all that Go reads. Raises ConfigError, with ``only`` also for a second one."""
         loader: Any = None
         try:
             loader = _Loader(data)
-            return loader.get_node() if loader.check_node() else None
+            node: yaml.Node | None = loader.get_node() if loader.check_node() else None
+            if only and loader.check_node():
+                line = loader.peek_event().start_mark.line + 1
+                raise ConfigError(f"{self.name} line {line}: a second document begins (---); there may be one")
+            return node
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = "" if mark is None else f" line {mark.line + 1}"

@@ -205,6 +205,7 @@ def test_refused_calls(app: Celery, why: str, call: Any) -> None:
         ("no callback yet", lambda py: chord([py]).delay()),
         ("made of signatures", lambda py: chain(py, 5)),
         ("write task.s", lambda py: group(py.type, py.type)),
+        ("a chord's callback is made of signatures", lambda py: chord([py])(py.type)),
         ("empty chain", lambda py: py._app().send_canvas(chain([]))),
         ("missing a required argument", lambda py: py._app().tasks["two"].delay()),
     ],

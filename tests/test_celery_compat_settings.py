@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,15 +10,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from celery.app.defaults import _OLD_SETTING_KEYS, SETTING_KEYS
+from celery.schedules import crontab as CelerysCrontab  # noqa: N812
 
 from gomachinery_py import Server
-from gomachinery_py.compat.celery import Celery, Task, current
+from gomachinery_py.compat.celery import Celery, Task, chain, chord, current, group
 from gomachinery_py.compat.celery import options as celery_options
 from gomachinery_py.compat.celery.exceptions import CeleryDifference, ImproperlyConfigured
 from gomachinery_py.compat.celery.schedules import crontab, schedule, spec_of
+from gomachinery_py.compat.celery.setting_names import new_name
 from gomachinery_py.compat.celery.settings import broker_url
 from gomachinery_py.compat.celery.weaving import weave
+from gomachinery_py.effects import run
 from gomachinery_py.errors import MachineryError
+from gomachinery_py.schedule import parse
 
 URL = "redis://localhost:1"
 
@@ -74,11 +80,12 @@ def test_refused_options(app: Celery, option: str) -> None:
         ({"ignore_result": True}, "where the task is declared"),
         ({"colour": 1}, "colour is no option here; there are countdown"),
         ({"headers": {"gmpy-signature": "x"}}, "package's own"),
+        ({"headers": {1: "x"}}, "names of headers are texts, not 1"),
     ],
 )
 def test_refused_values(app: Celery, options: dict[str, Any], why: str) -> None:
     """So are values that would mean something else, and names that nobody knows."""
-    with pytest.raises((CeleryDifference, ValueError), match=why):
+    with pytest.raises((CeleryDifference, ValueError, TypeError), match=why):
         sent(app, **options)
 
 
@@ -112,6 +119,8 @@ def test_refused_declarations(app: Celery) -> None:
         app.task(acks_late=False)(lambda: None)
     with pytest.raises(CeleryDifference, match="plain functions"):
         app.task(later)
+    with pytest.raises(TypeError, match="autoretry_for is a tuple of exceptions"):
+        app.task(autoretry_for=ValueError)(lambda: None)
 
 
 def test_names(app: Celery) -> None:
@@ -142,6 +151,83 @@ def test_settings(app: Celery) -> None:
     assert (app.server.config.default_queue, app.conf.get("nothing", 5), "timezone" in app.conf) == ("s", 5, True)
 
 
+def test_settings_as_a_mapping(app: Celery) -> None:
+    """Settings can be read as a dict, copied, and asked for what is not there."""
+    assert dict(app.conf)["broker_url"] == URL
+    assert copy.copy(app.conf).broker_url == URL
+    with pytest.raises(KeyError, match="setting nothing was not set"):
+        app.conf["nothing"]
+
+
+@pytest.mark.parametrize("modules", ["json", ["json"], ("json",)])
+def test_one_module(modules: Any) -> None:
+    """One module may be given without a list."""
+    with Celery("t", include=modules, imports=modules, task_always_eager=True, set_as_current=False) as app:
+        assert app.task(name="one")(lambda: 1).delay().get(timeout=5) == 1
+
+
+class Defaults:
+    """Settings as a class has them, with others that are none."""
+
+    task_default_queue = "inherited"
+    DEBUG = True
+    task_of_the_day = "x"
+
+
+class Own(Defaults):
+    result_expires = 5
+
+
+class Lazy:
+    """As ``django.conf.settings``: nothing is in ``vars()``."""
+
+    def __dir__(self) -> list[str]:
+        return ["CELERY_TASK_DEFAULT_QUEUE", "DEBUG"]
+
+    def __getattr__(self, name: str) -> str:
+        return {"CELERY_TASK_DEFAULT_QUEUE": "lazy"}[name]
+
+
+@pytest.mark.parametrize(
+    ("found", "namespace", "queue"),
+    [
+        *((Own, "", "inherited"), (Own(), "", "inherited"), (Lazy(), "CELERY", "lazy")),
+        (SimpleNamespace(CELERY_DEFAULT_QUEUE="old", CELERYBEAT_SCHEDULE={}), "", "old"),
+        (SimpleNamespace(TASK_DEFAULT_QUEUE="capital"), "", "capital"),
+    ],
+    ids=["class", "object", "lazy", "old", "capital"],
+)
+def test_sources_of_settings(app: Celery, found: Any, namespace: str, queue: str) -> None:
+    """Whatever has settings as attributes is read, what it inherits and what it makes up included."""
+    app.config_from_object(found, namespace=namespace)
+
+    assert app.conf.task_default_queue == queue
+
+
+def read_of(app: Celery, name: str) -> str:
+    """What becomes of a setting in a module: the error, or what was set."""
+    try:
+        app.config_from_object(SimpleNamespace(**{name: "text"}))
+    except ImproperlyConfigured as error:
+        return str(error)
+    return f"{new_name(name)} = {app.conf[new_name(name)]}"
+
+
+def test_no_setting_of_an_object_is_ignored(app: Celery) -> None:
+    """Each of Celery's own settings in a module, by its old name too, is followed, or refused by its name."""
+    names = [*SETTING_KEYS, *_OLD_SETTING_KEYS]
+
+    assert [] == [name for name in names if new_name(name) not in read_of(app, name)]
+
+
+def test_settings_that_nobody_knows(app: Celery) -> None:
+    """A name that begins as Celery's do is a mistake, any other is the program's own."""
+    with pytest.raises(ImproperlyConfigured, match="CELERYD_CONCURENCY has no counterpart"):
+        app.config_from_object(SimpleNamespace(CELERYD_CONCURENCY=3))
+
+    app.config_from_object(SimpleNamespace(task_names=["a"], SECRET_KEY="x"))
+
+
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
@@ -150,6 +236,8 @@ def test_settings(app: Celery) -> None:
         ({"task_serializer": "pickle"}, "task_serializer = 'pickle' cannot be followed"),
         ({"task_acks_late": False}, "always acknowledges after"),
         ({"enable_utc": False}, "times are UTC"),
+        ({"task_annotations": [{"t": {}}]}, "task_annotations must be a dict here, not list"),
+        ({"beat_schedule": [5]}, "beat_schedule must be a dict here, not list"),
         ({"task_tracks_started": True}, "task_tracks_started has no counterpart"),
         ({"task_routes": {"a": {"queue": "q", "exchange": "e"}}}, "exchange cannot be followed"),
     ],
@@ -187,10 +275,30 @@ def test_routes(app: Celery, name: str, args: tuple[Any, ...], queue: str) -> No
     assert weave(app.signature(name, args), app._known).roots[0].routing_key == queue
 
 
+def test_route_is_last(app: Celery) -> None:
+    """A send's own queue wins, then that of the task, then its route, whose other options count all the same."""
+    app.conf.broker_url = "amqp://localhost:1"
+    app.conf.task_routes = {"t*": {"queue": "routed", "priority": 3}}
+    own = app.task(name="t.own", queue="own")(lambda: None)
+    plain = app.task(name="t.plain")(lambda: None)
+    sends = (plain.s(), plain.s().set(queue=None), own.s(), own.s().set(queue="sent", priority=1))
+    found = [weave(each, app._known).roots[0] for each in sends]
+
+    assert [(each.routing_key, each.priority) for each in found] == [
+        ("routed", 3),
+        ("routed", 3),
+        ("own", 3),
+        ("sent", 1),
+    ]
+
+
 @pytest.mark.parametrize(
     ("url", "found"),
     [
         ("redis://:password@h:1/2", "redis://:password@h:1/2"),
+        ("redis+socket:///run/redis.sock?virtual_host=2", "redis+socket:///run/redis.sock:/2"),
+        ("rediss://h:1/2?ssl_cert_reqs=CERT_REQUIRED", "rediss://h:1/2"),
+        ("redis:///", "redis:///"),
         ("pyamqp://guest@localhost//", "amqp://guest@localhost/"),
         ("amqp://localhost", "amqp://guest:guest@localhost/"),
         ("amqp://u:p@h:5672/vhost", "amqp://u:p@h:5672/vhost"),
@@ -206,6 +314,7 @@ def test_urls(url: str, found: str) -> None:
     [
         ("redis://a;redis://b", URL, "one URL"), ("kafka://h", URL, "no broker for kafka"), ("sqs://", URL, "https://sqs"),
         (URL, "rpc://", "no result store for rpc"), (URL, "db+sqlite:///x", "no result store for db"),
+        ("rediss://h?ssl_cert_reqs=none", URL, "ssl_cert_reqs in a rediss"), (URL, "redis://h?db=3", "db in a redis"),
         (None, None, "no broker"),
     ],
 )  # fmt: skip
@@ -222,6 +331,10 @@ def test_late_settings(app: Celery) -> None:
         app.conf.beat_schedule = {"x": {"task": "t", "schedule": 1.0}}
 
     assert app.conf.beat_schedule == {}
+    app.conf.timezone = "Europe/Berlin"
+    app.add_periodic_task(crontab(hour=3), app.task(name="t")(lambda: None).s())
+    with pytest.raises(ImproperlyConfigured, match="timezone: the app has its server already"):
+        app.conf.timezone = "UTC"
     app.conf.broker_url = "redis://localhost:2"
     assert app.server.config.broker == "redis://localhost:2"
 
@@ -272,12 +385,47 @@ def test_schedules(when: Any, spec: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "when", [0.5, timedelta(0), 1.5, "daily", crontab(day_of_month=1, day_of_week=1), crontab(minute=61)], ids=repr
+    "when",
+    [
+        *(0.5, timedelta(0), 1.5, "daily", crontab(day_of_month=1, day_of_week=1), crontab(minute=61)),
+        *(crontab(day_of_month="*/2", day_of_week="mon"), crontab(day_of_month=1, day_of_week="*/2")),
+        *(crontab(day_of_month="1-31", day_of_week=1), crontab(minute="0 30"), crontab(hour="22-3")),
+    ],
+    ids=repr,
 )
 def test_refused_schedules(when: Any) -> None:
     """Those that would run at other times are refused."""
     with pytest.raises((MachineryError, TypeError)):
         spec_of(when, "UTC")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"day_of_week": "sunday"},
+        {"day_of_week": "Monday,wed,friday"},
+        {"day_of_week": "mon-fri", "month_of_year": "january-MAR"},
+        {"day_of_month": "*/10"},
+        {"day_of_month": "*", "day_of_week": "*/2"},
+        {"day_of_month": "1-7,*/1", "day_of_week": "*/3"},
+        {"month_of_year": "*/5", "day_of_month": {31, 1}},
+    ],
+    ids=str,
+)
+def test_days_of_crontabs(fields: dict[str, Any]) -> None:
+    """What is not refused runs on the days on which Celery runs it."""
+    theirs = CelerysCrontab(minute=0, hour=0, **fields)
+    ours = parse(spec_of(crontab(minute=0, hour=0, **fields), "UTC"))
+    days = [datetime(2031, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(365)]
+    fit = [
+        day
+        for day in days
+        if day.day in theirs.day_of_month
+        and day.month in theirs.month_of_year
+        and day.isoweekday() % 7 in theirs.day_of_week
+    ]
+
+    assert fit == [day for day in days if ours.next(day - timedelta(seconds=1)) == day]
 
 
 def test_beat_schedule(app: Celery) -> None:
@@ -297,13 +445,64 @@ def test_beat_schedule(app: Celery) -> None:
     assert found == [("often", "@every 10s"), ("nightly", "CRON_TZ=Europe/Berlin * 3 * * *")]
 
 
-def test_refused_entries(app: Celery) -> None:
-    """What would be the same at each tick, and what nobody knows, is refused."""
-    app.task(name="t")(lambda *args: args)
+def test_refused_periodic_tasks(app: Celery) -> None:
+    """What would be the same at each tick is refused, wherever it comes from, and so is more than one message."""
+    task = app.task(name="t")(lambda *args: args)
+    app.task(name="old", expires=60)(lambda: None)
+    app.conf.task_routes = {"routed": {"expires": 60}}
+    app.task(name="routed")(lambda: None)
     _ = app.server
-    with pytest.raises(ImproperlyConfigured, match="countdown would be the same"):
-        app.add_periodic_task(10.0, app.signature("t").set(countdown=5))
-    app._server = None
-    app.conf.beat_schedule = {"x": {"task": "t", "schedule": 1.0, "relative": True}}
-    with pytest.raises(ImproperlyConfigured, match="relative cannot be followed"):
+    refused: list[tuple[Any, str]] = [
+        (task.s().set(countdown=5), "countdown would be the same"),
+        (task.s() | task.s().set(task_id="x"), "task_id would be the same"),
+        (app.signature("old"), "time that task old, or its route, gives it"),
+        (app.signature("routed"), "time that task routed, or its route, gives it"),
+        (task.s().on_error(task.s()), "link_error is told the id"),
+        (group(task.s(), task.s()), "begins with a group"),
+        (chord([task.s()], task.s()), "begins with a group"),
+    ]
+    for canvas, why in refused:
+        with pytest.raises((ImproperlyConfigured, CeleryDifference), match=why):
+            app.add_periodic_task(10.0, canvas)
+
+    assert app.server.periodic_tasks == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ({"task": "t", "schedule": 1.0, "relative": True}, "relative cannot be followed"),
+        ({"task": "t", "schedule": 1.0, "options": {"expires": 15}}, "expires would be the same"),
+        ({"task": "t"}, "'x': it has no schedule"),
+        ({"schedule": 1.0}, "'x': it has no task"),
+        (5, "'x': it is a dict with task and schedule, not 5"),
+        ({"task": "t", "schedule": None}, "'x': a schedule is seconds"),
+        ({"task": "t", "schedule": crontab(minute=61)}, "'x': cron spec"),
+        ({"task": "t", "schedule": 1.0, "args": 3}, "'x': 'int' object is not iterable"),
+        ({"task": "t", "schedule": 1.0, "kwargs": {"no": 1}}, "'x': t.. got an unexpected keyword"),
+        ({"task": "t", "schedule": 1.0, "options": {"time_limit": 1}}, "'x': task t: time_limit cannot be followed"),
+    ],
+)
+def test_refused_entries(app: Celery, entry: Any, why: str) -> None:
+    """What is wrong with an entry of ``beat_schedule`` is said with its name."""
+    app.task(name="t")(lambda *args: args)
+    app.conf.beat_schedule = {"x": entry}
+    with pytest.raises(ImproperlyConfigured, match=why):
         _ = app.server
+
+
+def test_periodic_canvases() -> None:
+    """Each tick of a chain, and of a task with a link, has UUIDs of its own."""
+    app = Celery("t", set_as_current=False, task_always_eager=True)
+    seen: list[str] = []
+
+    @app.task(name="seen", bind=True)
+    def note(self: Any, *_: Any) -> None:
+        seen.append(self.request.id)
+
+    app.add_periodic_task(10.0, chain(note.s().set(link=note.s()), note.s()))
+    [periodic] = app.server.periodic_tasks
+    for _ in range(2):
+        run(periodic.send())
+
+    assert (len(seen), len(set(seen)), "" in seen) == (6, 6, False)

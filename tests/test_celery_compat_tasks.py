@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from celery import signals
 
 from gomachinery_py.compat.celery import (
     AsyncResult,
@@ -16,6 +19,7 @@ from gomachinery_py.compat.celery import (
     current,
     current_app,
     current_task,
+    exceptions,
     group,
     shared_task,
 )
@@ -94,6 +98,113 @@ def test_eager_propagates(app: Celery) -> None:
 
     with pytest.raises(KeyError):
         task.delay()
+
+
+def test_applied(app: Celery) -> None:
+    """``apply`` raises when it is told to, or the setting says so; and it runs a single task only."""
+
+    def fail() -> None:
+        raise KeyError("k")
+
+    task = app.task(name="fail")(fail)
+    with pytest.raises(KeyError):
+        task.apply(throw=True)
+    app.conf.task_eager_propagates = True
+    with pytest.raises(KeyError):
+        task.s().apply()
+    with pytest.raises(CeleryDifference, match="only a single task runs here and now"):
+        group(task.s()).apply()
+
+    assert task.apply(throw=False).state == "FAILURE"
+
+
+def test_is_eager(app: Celery) -> None:
+    """A task that runs inside its send, or is applied, can tell; one that is called was called."""
+
+    @app.task(name="how", bind=True)
+    def how(self: Any) -> list[bool]:
+        return [self.request.is_eager, self.request.called_directly]
+
+    assert [how.delay().get(timeout=5), how.apply().get(), how()] == [[True, False], [True, False], [False, True]]
+
+
+def test_forgotten(app: Celery) -> None:
+    """A result that was forgotten is one that nobody knows, also where it was read before."""
+    result = app.task(name="one")(lambda: 1).delay()
+    states = [result.get(timeout=5), result.state]
+    result.forget()
+
+    assert [*states, result.state, result.result] == [1, "SUCCESS", "PENDING", None]
+
+
+def test_result_of_its_app(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result asks the app that sent it, also when another is current."""
+    revoked: list[str] = []
+    result = app.task(name="one")(lambda: 1).delay()
+    monkeypatch.setattr(app.server, "revoke", revoked.append)
+    with Celery("other", task_always_eager=True):
+        result.revoke()
+
+    assert revoked == [result.id]
+
+
+def test_server_is_made_once(app: Celery) -> None:
+    """A thread that sends while another makes the server waits until the server is whole."""
+    order: list[str] = []
+    told = threading.Event()
+
+    def ask() -> None:
+        _ = app.server
+        order.append("asked")
+        told.set()
+
+    @app.on_after_configure.connect
+    def configure(sender: Celery, **_: Any) -> None:  # noqa: ARG001
+        thread.start()
+        told.wait(0.2)
+        order.append("configured")
+
+    thread = threading.Thread(target=ask)
+    _ = app.server
+    thread.join()
+
+    assert order == ["configured", "asked"]
+
+
+def test_server_is_made_whole(app: Celery) -> None:
+    """An import that fails fails again: half a server would leave tasks out without a word."""
+    app.conf.include = ["no_such_module_of_tasks"]
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="no_such_module_of_tasks"):
+            _ = app.server
+
+    app.conf.include = []
+    assert app.task(name="one")(lambda: 1).delay().get(timeout=5) == 1
+
+
+@pytest.mark.parametrize("name", signals.__all__)
+def test_no_signals(name: str) -> None:
+    """The import of a signal of Celery's says what to write instead."""
+    module = importlib.import_module("gomachinery_py.compat.celery.signals")
+    with pytest.raises(ImportError, match=f"celery.signals.{name} cannot be followed: "):
+        getattr(module, name)
+
+
+@pytest.mark.parametrize(
+    ("find", "kind", "why"),
+    [
+        (lambda _: exceptions.Ignore, ImportError, "each run ends in SUCCESS"),
+        (lambda _: exceptions.Nothing, AttributeError, "no 'Nothing' here"),
+        (lambda app: app.control.inspect(), AttributeError, "has no control here: result.revoke"),
+        (lambda app: app.nothing, AttributeError, "has no nothing here$"),
+        (lambda app: app.AsyncResult("x").children, AttributeError, "knows what was before it"),
+    ],
+    ids=["Ignore", "exception", "control", "app", "children"],
+)
+def test_absent_names(app: Celery, find: Any, kind: type[Exception], why: str) -> None:
+    """A name that is not here says so, and what there is instead."""
+    with pytest.raises(kind, match=why):
+        find(app)
 
 
 def test_request(app: Celery) -> None:

@@ -46,6 +46,14 @@ def test_explain() -> None:
     assert lines[-1] == '           → "Type": "int64", "Value": 1'
 
 
+def test_a_message_of_many_arguments() -> None:
+    """The line of a task ends where nobody reads on, and says how much more there is."""
+    body = json.dumps({"Name": "add", "UUID": "a", "Headers": {}, "Args": [{"Type": "int64", "Value": 1}] * 5_000})
+    headline = gomachinery("wire", "explain", stdin=body.encode()).out.splitlines()[0]
+
+    assert headline == f"a add({'int64:1, ' * 100}… 4900 more)"
+
+
 def test_explain_as_json() -> None:
     """One object a message, with the verdicts of all sides."""
     done = gomachinery("wire", "explain", "--json", stdin=GOOD + b"\n" + BAD + b"\n")
@@ -140,6 +148,47 @@ def test_with_an_app(app: str) -> None:
     ]
     assert gomachinery("wire", "lint", "--app", app, stdin=greet).code == 0
     assert gomachinery("wire", "lint", "--app", "no_such_module:server", stdin=greet).code == 2
+
+
+CONTRACT = """
+machinery_contract: 1
+tasks:
+  add:
+    served_by: go
+    queue: sums
+    parameters: [{name: one, type: int64}, {type: int64, name: two}]
+  sum:
+    parameters: [{name: numbers, type: int64, variadic: true}]
+"""
+
+
+def test_with_a_contract(tmp_path: Path) -> None:
+    """Arguments are checked against it, whoever serves the task; its queues are known."""
+    file = tmp_path / "tasks.machinery.yaml"
+    file.write_text(CONTRACT, encoding="utf-8")
+    done = gomachinery("wire", "explain", "--contract", str(file), stdin=GOOD)
+    assert [line.split(maxsplit=2)[2] for line in done.out.splitlines()[1:3]] == [
+        "FAILURE, no retry: reflect: Call with too few input arguments"
+    ] * 2
+    assert "→ add(int64, int64)" in done.out
+    linted = [GOOD.replace(b'"add"', name) for name in (b'"sum"', b'"add"', b'"ad"')]
+    linted.append(linted[0].replace(b'"UUID":"a"', b'"UUID":"sums"'))
+    done = gomachinery("wire", "lint", "--json", "--contract", str(file), stdin=b"\n".join(linted))
+    found = [[finding["code"] for finding in json.loads(line)["findings"]] for line in done.out.splitlines()]
+    assert found == [[], ["signature"], ["unknown-task"], ["uuid-is-a-key"]]
+
+
+def test_a_contract_that_is_none(app: str, tmp_path: Path) -> None:
+    """One line that names it; and it is given without an app."""
+    file = tmp_path / "tasks.machinery.yaml"
+    file.write_text("tasks: {}", encoding="utf-8")
+    for options, why in (
+        (("--contract", str(file)), "this is no contract"),
+        (("--contract", str(tmp_path / "nothing")), "cannot read the contract"),
+        (("--contract", str(file), "--app", app), "give --app or --contract, not both"),
+    ):
+        done = gomachinery("wire", "lint", *options, stdin=GOOD)
+        assert (done.code, done.error.count("\n"), why in done.error) == (2, 1, True), done.error
 
 
 def test_a_file_and_a_queue() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from gomachinery_py.cli.contract_files import contract_in
 from gomachinery_py.cli.errors import debug_option
 from gomachinery_py.cli.output import print_json
 from gomachinery_py.cli.progress import progress
@@ -21,7 +22,6 @@ from gomachinery_py.contracts.go_code import go_producer, go_registry
 from gomachinery_py.contracts.model import Contract
 from gomachinery_py.contracts.of_python import contract_of, remote_contract_of
 from gomachinery_py.contracts.python_stubs import python_stubs
-from gomachinery_py.contracts.reading import read_contract
 from gomachinery_py.contracts.waiting import Waiting
 from gomachinery_py.contracts.writing import write_contract
 from gomachinery_py.errors import ConfigError, ServiceError
@@ -61,7 +61,7 @@ def contract_export(app: str, output: Path | None, service: str) -> None:
     """
     exported = contract_of(load_app(app), service)
     if output is not None and output.exists():
-        exported = _read(output).updated(exported, service)
+        exported = contract_in(output).updated(exported, service)
     _write(write_contract(exported), output)
 
 
@@ -74,9 +74,9 @@ def contract_merge(files: tuple[Path, ...], output: Path | None) -> None:
 
     A task that two services serve is an error.
     """
-    merged = _read(files[0])
+    merged = contract_in(files[0])
     for file in files[1:]:
-        merged = merged.updated(_read(file))
+        merged = merged.updated(contract_in(file))
     _write(write_contract(merged), output)
 
 
@@ -95,7 +95,7 @@ def contract_python(file: Path, output: Path | None, services: tuple[str, ...], 
     """
     if models and not all(part.isidentifier() for part in models.split(".")):
         raise click.BadParameter(f"{models!r} is no module", param_hint="--models")
-    _write(python_stubs(_read(file).served_by(services), file.name, models), output)
+    _write(python_stubs(contract_in(file).served_by(services), file.name, models), output)
 
 
 @contract.command("go")
@@ -118,7 +118,7 @@ def contract_go(
     gomachinery contract go tasks.machinery.yaml --served-by python --package fleet -o fleet/fleet.go
     fleet.SendAdd(ctx, server, 1, 2)
     """
-    wanted = _read(file).served_by(services)
+    wanted = contract_in(file).served_by(services)
     if what == "registry":
         _write(go_registry(wanted, package, file.name), output)
     else:
@@ -157,7 +157,7 @@ def contract_check(
     """
     if not (code or queues or waiting):
         raise click.UsageError("say what to compare: MODULE:SERVER, a FILE, --queue or --waiting")
-    expected = _read(file)
+    expected = contract_in(file)
     apps, sources = _sources(code, service)
     found = code_findings(expected, sources)
     looked_at = ""
@@ -186,7 +186,7 @@ def _sources(code: Sequence[str], service: str) -> tuple[list[Server], list[Sour
             serves, sends = contract_of(apps[-1], service), remote_contract_of(apps[-1])
             sources.append(Source.of(name, serves, sends, service))
         else:
-            sources.append(Source.of(name, _read(Path(name))))
+            sources.append(Source.of(name, contract_in(Path(name))))
     return apps, sources
 
 
@@ -209,14 +209,6 @@ def _waiting(expected: Contract, server: Server, queues: Sequence[str], *, every
         except (ServiceError, NotImplementedError) as error:
             click.echo(f"gomachinery: delayed tasks are not checked: {printable(str(error))}", err=True)
     return look
-
-
-def _read(file: Path) -> Contract:
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot read the contract {file}: {error.strerror}") from error
-    return read_contract(data, str(file))
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import click
@@ -33,7 +34,7 @@ from gomachinery_py.errors import WireError
 from gomachinery_py.golang.json import JsonSyntaxError, parse
 from gomachinery_py.server import Server
 from gomachinery_py.wire import decode_signature
-from gomachinery_py.wire.names import is_reserved_key
+from gomachinery_py.wire.names import DEFAULT_QUEUE, is_reserved_key
 
 __all__ = ["wire_diff", "wire_explain", "wire_lint"]
 
@@ -45,13 +46,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 class _Source:
     """The messages that a command is about, and what is known of the fleet that they are for."""
 
-    def __init__(self, settings: Settings, file: BinaryIO | None, queue: str | None, limit: int, app: str | None):
+    def __init__(
+        self,
+        settings: Settings,
+        file: BinaryIO | None,
+        queue: str | None,
+        limit: int,
+        app: str | None,
+        contract: Path | None,
+    ) -> None:
         if file is not None and queue is not None:
             raise click.UsageError("give a FILE or --queue, not both")
+        if app is not None and contract is not None:
+            raise click.UsageError("give --app or --contract, not both")
         self._settings, self._file, self._limit = settings, file, limit
         self._app = load_app(app) if app is not None else None
         self.queue = queue
-        self.known = _knowledge(self._app)
+        self.known = _knowledge(self._app) if contract is None else _knowledge_of(contract)
 
     def messages(self) -> Iterator[bytes]:
         """From the queue, the file, or standard input."""
@@ -65,7 +76,14 @@ class _Source:
             self.known = replace(
                 self.known, queues=queues, is_reserved=lambda key: key in reserved or is_reserved_key(key)
             )
-            yield from pages(lambda start, count: server.broker.pending(name, start, count), self._limit)
+            bodies = pages(lambda start, count: server.broker.pending(name, start, count), self._limit)
+            first = next(bodies, None)
+            if first is None:
+                # A queue that is empty and one that is misspelt look alike, and both would pass in silence.
+                click.echo(f"gomachinery: nothing waits in {printable(name)!r}", err=True)
+                return
+            yield first
+            yield from bodies
 
 
 def _read(file: BinaryIO | None) -> bytes:
@@ -81,6 +99,14 @@ def _knowledge(app: Server | None) -> Knowledge:
         {name for name, task in tasks.items() if not task.remote},
         {app.config.default_queue},
     )
+
+
+def _knowledge_of(contract: Path) -> Knowledge:
+    from gomachinery_py.cli.contract_files import contract_in
+
+    tasks = contract_in(contract).tasks
+    queues = {DEFAULT_QUEUE, *(task.queue for task in tasks.values())} - {""}
+    return Knowledge({name: task.call for name, task in tasks.items()}, queues=queues)
 
 
 def split(data: bytes) -> list[bytes]:
@@ -99,6 +125,12 @@ def split(data: bytes) -> list[bytes]:
 def _message_options(function: F) -> F:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a message."),
+        click.option(
+            "--contract",
+            metavar="FILE",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="The same from a contract (tasks.machinery.yaml).",
+        ),
         click.option("--app", metavar="MODULE:SERVER", help="Whose tasks are known: names, arguments and their types."),
         click.option(
             "-n",
@@ -120,18 +152,24 @@ def _message_options(function: F) -> F:
 @connection_options
 @log_options("warning")
 def wire_explain(
-    file: BinaryIO | None, queue: str | None, limit: int, app: str | None, as_json: bool, settings: Settings
+    file: BinaryIO | None,
+    queue: str | None,
+    limit: int,
+    app: str | None,
+    contract: Path | None,
+    as_json: bool,
+    settings: Settings,
 ) -> None:
     """Say what becomes of a message at a Go worker and here, and why.
 
     FILE, or standard input, is one message, or one a line. The verdicts are those of workers that have the task; with
-    --app only of a task that the app knows, and then with its number and types of arguments.
+    --app or --contract only of a task that is known there, and then with its number and types of arguments.
 
     \b
     --json: {"number", "bytes", "verdicts": {"go_v1", "go_v2", "here"}, "findings"}; a verdict is {"verdict",
     "text", "retries", "cost", "on_success", "on_failure"}, a finding as of "wire lint"
     """
-    source = _Source(settings, file, queue, limit, app)
+    source = _Source(settings, file, queue, limit, app, contract)
     for number, body in enumerate(source.messages(), start=1):
         decoding = decode(body)
         go = go_verdict(body, source.known, decoding)
@@ -174,7 +212,13 @@ def _findings(body: bytes, source: _Source, decoding: Decoding) -> list[Finding]
 @connection_options
 @log_options("warning")
 def wire_lint(
-    file: BinaryIO | None, queue: str | None, limit: int, app: str | None, as_json: bool, settings: Settings
+    file: BinaryIO | None,
+    queue: str | None,
+    limit: int,
+    app: str | None,
+    contract: Path | None,
+    as_json: bool,
+    settings: Settings,
 ) -> int:
     """Find what is wrong with messages, or not as it looks; each finding says what to write instead.
 
@@ -184,7 +228,7 @@ def wire_lint(
     \b
     --json: {"number", "findings": [{"severity", "code", "path", "what", "instead"}]}
     """
-    source = _Source(settings, file, queue, limit, app)
+    source = _Source(settings, file, queue, limit, app, contract)
     counted = {Severity.ERROR, Severity.WARNING} if settings.strict else {Severity.ERROR}
     failed = False
     for number, body in enumerate(source.messages(), start=1):

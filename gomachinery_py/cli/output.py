@@ -20,6 +20,7 @@ __all__ = ["indented", "message_document", "message_line", "print_json", "shown_
 
 _ARGUMENT_LIMIT = 200
 _MESSAGE_LIMIT = 100
+_MOST_ARGUMENTS = 100
 _TOKEN = re.compile(r'"(?:[^"\\]+|\\.)*"|\[\]|\{\}|[][{},:]|[^][{},:"\s]+')
 
 
@@ -104,9 +105,12 @@ def message_line(body: bytes, reason: str = "") -> str:
 
 
 def _signature_line(signature: Signature) -> str:
+    given = signature.args or ()
     args = ", ".join(
-        f"{printable(arg.type, 20)}:{shown_value(arg.value, _ARGUMENT_LIMIT)}" for arg in signature.args or ()
+        f"{printable(arg.type, 20)}:{shown_value(arg.value, _ARGUMENT_LIMIT)}" for arg in given[:_MOST_ARGUMENTS]
     )
+    if len(given) > _MOST_ARGUMENTS:
+        args += f", … {len(given) - _MOST_ARGUMENTS} more"
     eta = f" eta {format_time(signature.eta)}" if signature.eta is not None else ""
     return f"{printable(signature.uuid)} {printable(signature.name)}({args}){eta}"
 

@@ -6,6 +6,7 @@ What comes out is as gofmt writes it. The messages of the producer functions are
 from __future__ import annotations
 
 import math
+import re
 from typing import Final, Literal
 
 from gomachinery_py.contracts.model import ANY, REQUIRED, Contract, ContractError, TaskContract
@@ -16,6 +17,8 @@ from gomachinery_py.contracts.writing import value_text
 __all__ = ["GoVersion", "go_producer", "go_registry"]
 
 GoVersion = Literal["v1", "v2"]
+
+_DOUBLED_QUOTES: Final = re.compile(r"([`'])\1+")
 
 _PRODUCER_NAMES: Final = frozenset({"args", "context", "ctx", "machinery", "result", "server", "tasks", "value"})
 _SENDS: Final = ("ctx context.Context", "server *machinery.Server")
@@ -192,7 +195,7 @@ def _notes(task: TaskContract, own: list[str]) -> list[str]:
 def _commented(text: str) -> str:
     """Text in a comment of one line; gofmt makes typographic quotes of doubled ones."""
     shown = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
-    return shown.replace("``", "`").replace("''", "'")
+    return _DOUBLED_QUOTES.sub(r"\1", shown)
 
 
 def _aligned(pairs: list[tuple[str, str]]) -> list[str]:

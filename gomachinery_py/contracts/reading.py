@@ -43,7 +43,7 @@ def read_contract(data: bytes, name: str) -> Contract:
     """Read a contract; ``name`` is what errors call it. Raises ConfigError that names the line."""
     if len(data) > _MAX_BYTES:
         raise ConfigError(f"{name}: {len(data)} bytes are more than the {_MAX_BYTES} that a contract may have")
-    node = YAMLReader(name, [], strict=True).compose(data)
+    node = YAMLReader(name, [], strict=True).compose(data, only=True)
     if node is None:
         raise ConfigError(f"{name} is empty; a contract begins with machinery_contract: {VERSION}")
     try:
@@ -205,6 +205,12 @@ class _Reader:
         self._seen.add(id(node))
 
     def text(self, node: yaml.Node, what: str) -> str:
+        text = self.scalar(node, what)
+        if node.tag == "" and text.lower() in ("null", "~"):
+            raise self.error(node, f"{what} is null; leave it out, or put the text into quotes")
+        return text
+
+    def scalar(self, node: yaml.Node, what: str) -> str:
         if not isinstance(node, yaml.ScalarNode):
             raise self.error(node, f"{what} must be text")
         text = str(node.value)
@@ -228,7 +234,7 @@ class _Reader:
     def value(self, node: yaml.Node) -> Any:
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item) for item in self.items(node, "a default")]
-        text = self.text(node, "a default")
+        text = self.scalar(node, "a default")
         if node.tag == "" and (text in ("true", "false", "null") or _NUMBER.fullmatch(text)):
             return parse(text.encode())
         return text

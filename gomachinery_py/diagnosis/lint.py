@@ -87,4 +87,5 @@ def _of_the_task(signature: Signature, known: Knowledge) -> Iterator[Finding]:
             yield error("signature", "Args", text, f"{signature.name}({', '.join(takes)})")
     elif known.tasks is not None and signature.name:
         alike = difflib.get_close_matches(signature.name, known.tasks, 1)
-        yield warning("unknown-task", "Name", "the app knows no task of this name", f'"{alike[0]}"?' if alike else "")
+        what = "the app, or the contract, knows no task of this name"
+        yield warning("unknown-task", "Name", what, f'"{alike[0]}"?' if alike else "")

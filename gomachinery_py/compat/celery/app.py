@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from gomachinery_py.compat.celery.absent import OF_APPS, missing
 from gomachinery_py.compat.celery.canvas import Canvas, Signature
 from gomachinery_py.compat.celery.current import Proxy, become_current, share, shared, the_app
 from gomachinery_py.compat.celery.declaring import Signal, annotate, declared_by
 from gomachinery_py.compat.celery.exceptions import CeleryDifference, ImproperlyConfigured
 from gomachinery_py.compat.celery.known import Known, RemoteTask
 from gomachinery_py.compat.celery.options import check_task
+from gomachinery_py.compat.celery.repeating import entry_of, repeated
 from gomachinery_py.compat.celery.result import AsyncResult as Result
 from gomachinery_py.compat.celery.result import GroupResult as Results
 from gomachinery_py.compat.celery.schedules import spec_of
@@ -21,6 +24,7 @@ from gomachinery_py.compat.celery.settings import Settings, configuration
 from gomachinery_py.compat.celery.task import Task
 from gomachinery_py.compat.celery.weaving import Plan, Woven, weave
 from gomachinery_py.results import AsyncResult as Stored
+from gomachinery_py.schedule import ScheduleError
 from gomachinery_py.server import Server
 from gomachinery_py.wire.model import Signature as Sent
 from gomachinery_py.worker import Worker
@@ -50,7 +54,7 @@ class Celery:
         *,
         broker: str | None = None,
         backend: str | None = None,
-        include: Sequence[str] = (),
+        include: str | Sequence[str] = (),
         config_source: Any = None,
         set_as_current: bool = True,
         **settings: Any,
@@ -60,14 +64,16 @@ class Celery:
         self.tasks: dict[str, Task] = {}
         self._remote: dict[str, Known] = {}
         self._server: Server | None = None
+        self._making = threading.RLock()
+        self._is_made = False
         self._is_adopted = False
-        self._periodic: list[tuple[Any, Signature, str]] = []
+        self._periodic: list[tuple[Any, Canvas, str]] = []
         #: ``@app.on_after_configure.connect``: called with ``sender=app`` when the server is made.
         self.on_after_configure = Signal()
         self.on_after_finalize = Signal()
         self.conf = Settings(self._reconfigured)
         self.Task: type[Task] = type("Task", (Task,), {"app": self})
-        given = {"broker_url": broker, "result_backend": backend, "include": tuple(include), **settings}
+        given = {"broker_url": broker, "result_backend": backend, "include": include, **settings}
         self.conf.update({name: value for name, value in given.items() if value is not None})
         if config_source is not None:
             self.config_from_object(config_source)
@@ -79,6 +85,11 @@ class Celery:
 
     def __repr__(self) -> str:
         return f"<Celery {self.main or '__main__'}>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing("an app", name, OF_APPS)
 
     # -- configuration --
 
@@ -105,7 +116,9 @@ class Celery:
     def _reconfigured(self, names: Collection[str]) -> None:
         if self._server is None:
             return
-        late = sorted(_ONCE.intersection(names))
+        # The zone is in the specs of what is declared.
+        once = _ONCE | {"timezone"} if self._server.periodic_tasks else _ONCE
+        late = sorted(once.intersection(names))
         if late:
             raise ImproperlyConfigured(
                 f"{', '.join(late)}: the app has its server already, which has read this; set it before any send"
@@ -124,9 +137,12 @@ class Celery:
     @property
     def server(self) -> Server:
         """Machinery's server with the app's tasks."""
-        if self._server is None:
-            self._use(Server(configuration(self.conf)))
-            assert self._server is not None
+        if not self._is_made:
+            # What is imported and called meanwhile asks for it too, on this thread; others wait until it is whole.
+            with self._making:
+                if self._server is None:
+                    self._use(Server(configuration(self.conf)))
+        assert self._server is not None
         return self._server
 
     def adopt(self, server: Server) -> None:
@@ -134,13 +150,24 @@ class Celery:
 
         Raises ImproperlyConfigured when the app has one already.
         """
-        if self._server is not None:
-            raise ImproperlyConfigured("the app has its server already; give it another before anything is sent")
-        self._is_adopted = True
-        self._use(server)
+        with self._making:
+            if self._server is not None:
+                raise ImproperlyConfigured("the app has its server already; give it another before anything is sent")
+            self._is_adopted = True
+            self._use(server)
 
     def _use(self, server: Server) -> None:
         self._server = server
+        try:
+            self._complete(server)
+        except BaseException:
+            # Half of it would serve some tasks, and leave out the others without a word.
+            self._server = None
+            server.close()
+            raise
+        self._is_made = True
+
+    def _complete(self, server: Server) -> None:
         for task in list(self.tasks.values()):
             self._register(server, task)
         for known in self._remote.values():
@@ -151,8 +178,8 @@ class Celery:
         self.on_after_finalize.send(self)
         for name, entry in (self.conf.beat_schedule or {}).items():
             self._schedule(server, name, entry)
-        for when, signature, name in self._periodic:
-            self._send_periodically(server, when, signature, name)
+        for when, canvas, name in self._periodic:
+            self._send_periodically(server, when, canvas, name)
 
     def _register(self, server: Server, task: Task) -> None:
         annotate(task, self.conf.task_annotations)
@@ -200,6 +227,7 @@ class Celery:
             "app": self,
             "name": name,
             "run": run,
+            "__name__": function.__name__,
             "__module__": function.__module__,
             "__doc__": function.__doc__,
             "__wrapped__": staticmethod(function),
@@ -314,7 +342,7 @@ class Celery:
         if sent.uuid not in handles:
             results = getattr(sent.declared, "results", None)
             stored: Stored[Any] = Stored(sent.uuid, self.server.backend, self.server.clock, sent, results)
-            handles[sent.uuid] = Result(sent.uuid, stored=stored, before=tuple(before), parent=parent)
+            handles[sent.uuid] = Result(sent.uuid, self, stored=stored, before=tuple(before), parent=parent)
         return handles[sent.uuid]
 
     def _known(self, name: str) -> Known:
@@ -355,31 +383,25 @@ class Celery:
     # -- periodic tasks --
 
     def add_periodic_task(
-        self, schedule: Any, sig: Signature, args: Any = (), kwargs: Any = (), name: str | None = None, **options: Any
+        self, schedule: Any, sig: Canvas, args: Any = (), kwargs: Any = (), name: str | None = None, **options: Any
     ) -> str:
         """Have ``gomachinery beat`` send a task again and again; see ``schedules.py``. Returns its name."""
-        signature = sig.clone(args, dict(kwargs), **options)
+        canvas = sig.clone(args, dict(kwargs), **options)
         found = name or repr(sig)
         if self._server is not None:
-            self._send_periodically(self._server, schedule, signature, found)
+            self._send_periodically(self._server, schedule, canvas, found)
         else:
-            self._periodic.append((schedule, signature, found))
+            self._periodic.append((schedule, canvas, found))
         return found
 
-    def _schedule(self, server: Server, name: str, entry: Mapping[str, Any]) -> None:
-        unknown = set(entry) - {"task", "schedule", "args", "kwargs", "options"}
-        if unknown:
-            raise ImproperlyConfigured(f"beat_schedule {name!r}: {', '.join(sorted(unknown))} cannot be followed")
-        signature = Signature(entry["task"], entry.get("args"), entry.get("kwargs"), entry.get("options"), self)
-        self._send_periodically(server, entry["schedule"], signature, name)
+    def _schedule(self, server: Server, name: str, entry: Any) -> None:
+        try:
+            self._send_periodically(server, *entry_of(name, entry, self), name)
+        except (CeleryDifference, ScheduleError, TypeError) as error:
+            raise ImproperlyConfigured(f"beat_schedule {name!r}: {error}") from error
 
-    def _send_periodically(self, server: Server, when: Any, signature: Signature, name: str) -> None:
-        for option in ("countdown", "eta", "expires", "task_id"):
-            if option in signature.options:
-                raise ImproperlyConfigured(f"periodic task {name!r}: {option} would be the same at each tick")
-        plan = weave(signature, self._known)
-        [root] = plan.roots
-        root.uuid = ""
+    def _send_periodically(self, server: Server, when: Any, canvas: Canvas, name: str) -> None:
+        root = repeated(canvas, name, self._known)
         server.periodic_task(spec_of(when, self.conf.timezone or "UTC"), name, root)
 
 

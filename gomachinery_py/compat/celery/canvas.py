@@ -42,6 +42,13 @@ class Canvas(ABC):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.apply_async(args, kwargs)
 
+    def apply(self, *_: Any, **__: Any) -> Any:
+        """Refused but for a single task."""
+        raise CeleryDifference(
+            f"apply cannot be followed for {self!r}: only a single task runs here and now. For tests set "
+            "app.conf.task_always_eager = True, and send it"
+        )
+
     def _app(self) -> Celery:
         return self.app or app_of(self.members()) or the_app()
 
@@ -136,10 +143,12 @@ class Signature(Canvas):
         whole = self.clone(args, kwargs)
         return self.type(*whole.args, **whole.kwargs)
 
-    def apply(self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None) -> Any:
-        """Run it here and now, as a result."""
+    def apply(
+        self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, *, throw: bool | None = None
+    ) -> Any:
+        """Run it here and now, as a result; see :meth:`Task.apply`."""
         whole = self.clone(args, kwargs)
-        return self.type.apply(whole.args, whole.kwargs)
+        return self.type.apply(whole.args, whole.kwargs, throw=throw)
 
     def clone(
         self, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None, **options: Any
@@ -293,7 +302,7 @@ class chord(Canvas):  # noqa: N801
 
     def __init__(self, header: Any, body: Canvas | None = None, app: Celery | None = None) -> None:
         self.header = header if isinstance(header, group) else group(header)
-        self.body = body
+        self.body = None if body is None else _canvases("a chord's callback", [body])[0]
         self.app = app
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from gomachinery_py.errors import MachineryError, SignatureError, SoftTimeLimitE
 from gomachinery_py.runs import REVOKED
 
 __all__ = [
+    "AbsentName",
     "CeleryDifference",
     "CeleryError",
     "ChordError",
@@ -26,6 +28,7 @@ __all__ = [
     "TimeoutError",
     "failure_text",
     "raised_by",
+    "refusing",
 ]
 
 
@@ -35,6 +38,10 @@ class CeleryError(MachineryError):
 
 class CeleryDifference(CeleryError, SignatureError):
     """Machinery has no counterpart for this, or one that means something else; nothing was sent."""
+
+
+class AbsentName(CeleryDifference, ImportError):
+    """A name of Celery's that cannot be imported, since nothing here is what it is there."""
 
 
 class ImproperlyConfigured(CeleryError, ValueError):
@@ -118,3 +125,23 @@ def _loaded(name: str) -> type[Exception] | None:
     found: Any = sys.modules.get(module_name or "builtins")
     found = vars(found).get(class_name) if found is not None else None
     return found if isinstance(found, type) and issubclass(found, Exception) else None
+
+
+def refusing(module: str, instead: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module that says what to write instead of a name: it raises AbsentName."""
+
+    def look_up(name: str) -> Any:
+        if name in instead:
+            raise AbsentName(f"{module}.{name} cannot be followed: {instead[name]}")
+        raise AttributeError(f"module {module!r} has no {name!r} here")
+
+    return look_up
+
+
+__getattr__ = refusing(
+    "celery.exceptions",
+    {
+        "Ignore": "each run ends in SUCCESS, FAILURE or RETRY; return, or raise what has gone wrong",
+        "Reject": "a message goes back when its worker dies, and else is done with; raise self.retry(…)",
+    },
+)

@@ -11,7 +11,7 @@ from gomachinery_py.compat.celery.canvas import Signature
 from gomachinery_py.compat.celery.exceptions import CeleryDifference
 from gomachinery_py.compat.celery.options import Target, written
 from gomachinery_py.compat.celery.result import AsyncResult
-from gomachinery_py.compat.celery.settings import route
+from gomachinery_py.compat.celery.routing import route
 from gomachinery_py.compat.celery.task import Task
 from gomachinery_py.producer import new_task_uuid
 from gomachinery_py.server import Server
@@ -84,7 +84,7 @@ class Known:
         sent = Sent(self.name, arguments, uuid=new_task_uuid(), declared=self._declared)
         if self.queue:
             sent.routing_key = self.queue
-        options = {**self._defaults(), **self._route(signature), **signature.options}
+        options = self._options(signature)
         if later:
             self._refuse_relative(options)
         written(sent, options, self._target(), self.app.server.clock)
@@ -101,14 +101,17 @@ class Known:
                     "before it send it"
                 )
 
+    def _options(self, signature: Signature) -> dict[str, Any]:
+        """What the send says, then the task, then its route (Celery: ``Task.apply_async``, ``Router.route``)."""
+        said = {**self._defaults(), **signature.options}
+        return {**self._route(signature), **{name: value for name, value in said.items() if value is not None}}
+
     def _defaults(self) -> dict[str, Any]:
         if self.task is None:
             return {}
         return {name: getattr(self.task, name) for name in ("queue", "priority", "expires")}
 
     def _route(self, signature: Signature) -> dict[str, Any]:
-        if signature.options.get("queue"):
-            return {}
         routes = self.app.conf.task_routes
         return route(routes, self.name, signature.args, signature.kwargs, signature.options, self.task)
 

@@ -103,6 +103,9 @@ class Clock(Protocol):
 def check_task(name: str, options: Mapping[str, Any]) -> None:
     """Raise CeleryDifference for an option of ``@app.task`` that would not be followed."""
     _check(f"task {name}", options, FOLLOWED_BY_TASKS)
+    for option in ("autoretry_for", "dont_autoretry_for", "throws"):
+        if isinstance(options.get(option), type):
+            raise TypeError(f"task {name}: {option} is a tuple of exceptions: ({options[option].__name__},)")
 
 
 def check_send(name: str, options: Mapping[str, Any]) -> None:
@@ -129,6 +132,9 @@ def written(signature: Signature, options: Mapping[str, Any], target: Target, cl
     Raises CeleryDifference, TypeError or ValueError.
     """
     headers = dict(options.get("headers") or {})
+    for name in headers:
+        if not isinstance(name, str):
+            raise TypeError(f"task {target.name}: names of headers are texts, not {name!r}")
     if any(name.startswith("gmpy-") for name in headers):
         raise ValueError(f"task {target.name}: headers that begin with gmpy- are this package's own")
     if (expires := options.get("expires")) is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from gomachinery_py.compat.celery.absent import OF_RESULTS, missing
 from gomachinery_py.compat.celery.current import running, the_app
 from gomachinery_py.compat.celery.exceptions import CeleryDifference, TimeoutError, raised_by
 from gomachinery_py.compat.celery.values import restored
@@ -50,6 +51,11 @@ class AsyncResult:
         self._app = app
         self._stored: Stored[Any] = stored or (app or the_app()).server.result(id)
         self._before = before
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise missing("a result", name, OF_RESULTS)
 
     def __repr__(self) -> str:
         return f"<AsyncResult: {self.id}>"
@@ -136,8 +142,9 @@ class AsyncResult:
         return
 
     def forget(self) -> None:
-        """Delete what is stored."""
+        """Delete what is stored; the state is PENDING then, as of a task that nobody has sent."""
         self._stored.forget()
+        self._stored = (self._app or the_app()).server.result(self.id)
 
     def revoke(self, *, terminate: bool = False, signal: str | None = None) -> None:
         """Have Python workers begin it no more (see ``Server.revoke``); Go workers know nothing of it.

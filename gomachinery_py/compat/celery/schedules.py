@@ -6,9 +6,10 @@ front.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from gomachinery_py.compat.celery.exceptions import CeleryDifference
 from gomachinery_py.schedule import parse
@@ -16,6 +17,8 @@ from gomachinery_py.schedule import parse
 __all__ = ["crontab", "schedule", "spec_of"]
 
 Field = int | str | Iterable[int]
+
+_NAME: Final = re.compile(r"[A-Za-z]+")
 
 
 class crontab:  # noqa: N801
@@ -40,7 +43,7 @@ class crontab:  # noqa: N801
     def spec(self, timezone: str) -> str:
         """As Machinery's scheduler reads it. Raises CeleryDifference where it would mean other days."""
         _, _, day_of_month, _, day_of_week = self.fields
-        if not day_of_month.startswith("*") and not day_of_week.startswith("*"):
+        if not _is_open(day_of_month) and not _is_open(day_of_week):
             raise CeleryDifference(
                 f"{self!r}: Celery runs it on days that fit both day_of_month and day_of_week, Machinery's cron on "
                 "days that fit one of them. Give one, and look at the other inside the task"
@@ -49,8 +52,14 @@ class crontab:  # noqa: N801
 
 
 def _field(field: Field) -> str:
-    text = str(field) if isinstance(field, int | str) else ",".join(map(str, sorted(field)))
-    return text.replace(" ", "")
+    """The same for Machinery, where days and months have three letters; Celery looks at no more of them."""
+    parts = str(field).split(",") if isinstance(field, int | str) else map(str, sorted(field))
+    return _NAME.sub(lambda name: name[0][:3], ",".join(part.strip() for part in parts))
+
+
+def _is_open(field: str) -> bool:
+    """Whether Machinery's cron looks for days that fit this field and the other (robfig/cron: ``starBit``)."""
+    return not {"*", "*/1"}.isdisjoint(field.split(","))
 
 
 class schedule:  # noqa: N801

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from types import ModuleType
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from gomachinery_py.compat.celery.exceptions import ImproperlyConfigured
-from gomachinery_py.compat.celery.options import check_send
+from gomachinery_py.compat.celery.routing import check_routes
+from gomachinery_py.compat.celery.setting_names import is_setting, new_name
 from gomachinery_py.config import Config
 from gomachinery_py.secret import SecretURL
 
-__all__ = ["Settings", "broker_url", "configuration", "route"]
+__all__ = ["Settings", "broker_url", "configuration"]
 
 # Followed, with Celery's defaults where they differ from "nothing".
 _FOLLOWED: Final[dict[str, Any]] = {
@@ -31,6 +29,10 @@ _FOLLOWED: Final[dict[str, Any]] = {
     "include": (),
     "imports": (),
 }
+
+_DICTS: Final = frozenset({"beat_schedule", "task_annotations"})
+# One name by itself is one, too.
+_MODULES: Final = frozenset({"include", "imports"})
 
 # A setting that says what happens anyway may be set to that.
 _ONLY: Final[dict[str, tuple[tuple[Any, ...], str]]] = {
@@ -75,22 +77,6 @@ _REFUSED: Final[dict[str, str]] = {
     "beat_scheduler": "gomachinery beat is the scheduler, Machinery's lock makes it one",
 }
 
-_OLD_NAMES: Final = {
-    "BROKER_URL": "broker_url",
-    "CELERY_BROKER_URL": "broker_url",
-    "CELERY_RESULT_BACKEND": "result_backend",
-    "CELERY_TASK_SERIALIZER": "task_serializer",
-    "CELERY_RESULT_SERIALIZER": "result_serializer",
-    "CELERY_ACCEPT_CONTENT": "accept_content",
-    "CELERY_TIMEZONE": "timezone",
-    "CELERY_ENABLE_UTC": "enable_utc",
-    "CELERY_DEFAULT_QUEUE": "task_default_queue",
-    "CELERY_ROUTES": "task_routes",
-    "CELERYBEAT_SCHEDULE": "beat_schedule",
-    "CELERY_BEAT_SCHEDULE": "beat_schedule",
-    "CELERY_ALWAYS_EAGER": "task_always_eager",
-}
-
 
 class Settings:
     """Settings by attribute, by key, or many at once; ``changed`` is told their names after each."""
@@ -103,16 +89,24 @@ class Settings:
     _changed: Callable[[Collection[str]], None]
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise AttributeError(f"setting {name} was not set, and has no default here") from None
+        # A copy that is being made has no values yet.
+        if name.startswith("_") or name not in self._values:
+            raise AttributeError(f"setting {name} was not set, and has no default here")
+        return self._values[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.update({name: value})
 
-    __getitem__ = __getattr__
     __setitem__ = __setattr__
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._values:
+            raise KeyError(f"setting {name} was not set, and has no default here")
+        return self._values[name]
+
+    def keys(self) -> Collection[str]:
+        """The names of all settings, so that ``dict(app.conf)`` has them."""
+        return self._values.keys()
 
     def __contains__(self, name: object) -> bool:
         return name in self._values
@@ -126,12 +120,14 @@ class Settings:
 
     def update(self, settings: Mapping[str, Any] | None = None, **more: Any) -> None:
         """Set several. Raises ImproperlyConfigured for one that Machinery cannot follow; none is set then."""
-        given = {_OLD_NAMES.get(name, name): value for name, value in {**(settings or {}), **more}.items()}
+        given = {new_name(name): value for name, value in {**(settings or {}), **more}.items()}
+        for name in _MODULES & given.keys():
+            if isinstance(given[name], str):
+                given[name] = (given[name],)
         for name, value in given.items():
             _check(name, value)
         if "task_routes" in given:
-            for options in _targets(given["task_routes"]):
-                check_send("task_routes", options)
+            check_routes(given["task_routes"])
         before = dict(self._values)
         self._values.update(given)
         try:
@@ -142,26 +138,29 @@ class Settings:
             raise
 
     def update_from_object(self, found: Any, namespace: str = "") -> None:
-        """Set what a module, an object or a dict has: names in lower case, or with ``namespace`` in front.
+        """Set what a module, a class, an object or a dict has: names in lower case, or with ``namespace`` in front.
 
-        Celery reads only upper-case names then: ``CELERY_TASK_ROUTES``. Without a namespace other names of a module are
-        left alone.
+        Celery reads only upper-case names then: ``CELERY_TASK_ROUTES``. Without a namespace those names of an object
+        are left alone that are no setting of Celery's.
         """
-        items = found if isinstance(found, Mapping) else vars(found)
+        is_mapping = isinstance(found, Mapping)
         given = {}
-        for name, value in items.items():
+        for name in list(found) if is_mapping else dir(found):
+            setting = name
             if namespace:
-                if name.startswith(f"{namespace}_"):
-                    given[name[len(namespace) + 1 :].lower()] = value
-            elif not name.startswith("_") and not isinstance(value, ModuleType):
-                known = _OLD_NAMES.get(name, name)
-                if isinstance(found, Mapping) or known in _FOLLOWED or known in _ONLY or known in _REFUSED:
-                    given[known] = value
+                setting = name.removeprefix(f"{namespace}_").lower()
+                is_meant = name.startswith(f"{namespace}_")
+            else:
+                is_meant = is_mapping or is_setting(name)
+            if is_meant:
+                given[setting] = found[name] if is_mapping else getattr(found, name)
         self.update(given)
 
 
 def _check(name: str, value: Any) -> None:
     if name in _FOLLOWED:
+        if name in _DICTS and value is not None and not isinstance(value, Mapping):
+            raise ImproperlyConfigured(f"{name} must be a dict here, not {type(value).__name__}")
         return
     if name in _ONLY:
         allowed, why = _ONLY[name]
@@ -174,43 +173,6 @@ def _check(name: str, value: Any) -> None:
         f"{name} has no counterpart in Machinery, so it cannot be followed; remove it. Followed are "
         f"{', '.join(sorted(_FOLLOWED))}"
     )
-
-
-def _targets(routes: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(routes, Mapping):
-        routes = routes.items()
-    for each in routes or ():
-        if callable(each) or isinstance(each, str):
-            continue
-        if isinstance(each, Mapping):
-            yield from _targets(each)
-        elif not isinstance(each[1], str):
-            yield each[1]
-
-
-def route(routes: Any, name: str, args: Any, kwargs: Any, options: Mapping[str, Any], task: Any) -> dict[str, Any]:
-    """Where ``task_routes`` sends a task: options, ``queue`` the usual one. The first that fits decides."""
-    if isinstance(routes, Mapping) or callable(routes):
-        routes = [routes]
-    found: Any
-    for router in routes or ():
-        if callable(router):
-            found = router(name, args, kwargs, dict(options), task=task)
-        elif isinstance(router, Mapping):
-            found = next((target for pattern, target in router.items() if _fits(pattern, name)), None)
-        else:
-            found = router[1] if _fits(router[0], name) else None
-        if found is not None:
-            chosen: dict[str, Any] = {"queue": found} if isinstance(found, str) else {**found}
-            check_send(f"{name} (task_routes)", chosen)
-            return chosen
-    return {}
-
-
-def _fits(pattern: Any, name: str) -> bool:
-    if isinstance(pattern, re.Pattern):
-        return bool(pattern.match(name))
-    return pattern == name or fnmatch.fnmatchcase(name, pattern)
 
 
 # -- Machinery's configuration --
@@ -251,7 +213,22 @@ def broker_url(url: Any) -> str:
         )
     if scheme not in ("redis", "rediss", "amqp", "amqps", "redis+socket", "https", "gcppubsub"):
         raise ImproperlyConfigured(f"Machinery has no broker for {scheme}:// URLs")
-    return _amqp(url) if scheme in ("amqp", "amqps") else url
+    return _amqp(url) if scheme in ("amqp", "amqps") else _redis(url) if scheme.startswith("redis") else url
+
+
+def _redis(url: str) -> str:
+    """Without Celery's query: the database of a socket has its place in Machinery's URL, certificates are checked."""
+    base, _, query = url.partition("?")
+    scheme = base.partition("://")[0]
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if (name, scheme) == ("virtual_host", "redis+socket"):
+            base += f":/{value}"
+        elif (name, scheme) != ("ssl_cert_reqs", "rediss") or value.lower() not in ("required", "cert_required"):
+            raise ImproperlyConfigured(
+                f"{name} in a {scheme}:// URL cannot be followed: certificates of rediss:// are always checked, and "
+                "the rest is said by Machinery's own settings: gomachinery worker --config"
+            )
+    return base
 
 
 def _amqp(url: str) -> str:
@@ -269,5 +246,6 @@ def _backend(url: Any) -> str:
     if scheme == "cache+memcached":
         return "memcache://" + str(url).partition("://")[2].rstrip("/").replace(";", ",")
     if scheme in ("redis", "rediss", "redis+socket", "memcache", "mongodb", "mongodb+srv", "https", "amqp", "amqps"):
-        return _amqp(str(url)) if scheme in ("amqp", "amqps") else str(url)
+        url = str(url)
+        return _amqp(url) if scheme in ("amqp", "amqps") else _redis(url) if scheme.startswith("redis") else url
     raise ImproperlyConfigured(f"Machinery has no result store for {scheme}:// URLs; results may be kept on Redis")
