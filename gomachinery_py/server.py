@@ -431,8 +431,6 @@ def _configuration(
         if only_carries(broker):
             raise ConfigError('this broker keeps no results: give result_backend=, or result_backend="null"')
         result_backend = broker
-    if isinstance(results_expire_in, int) and results_expire_in < 0:
-        raise ConfigError("results_expire_in is in seconds; 0 is Machinery's hour, and less there is not")
     return Config.of(
         broker=broker,
         result_backend=result_backend,

@@ -92,7 +92,10 @@ SERVERS: dict[str, tuple[Callable[[], object], str, str]] = {
     "no expiry": (
         lambda: Server(URL, results_expire_in=-5),
         "ConfigError",
-        "results_expire_in is in seconds; 0 is Machinery's hour, and less there is not",
+        (
+            "results_expire_in is -5: it must be from 0 (which is an hour) to 3162240000 seconds, a hundred years; "
+            "otherwise nobody could read a result"
+        ),
     ),
     "half a second": (
         lambda: Server(URL, results_expire_in=0.5),  # type: ignore[arg-type]
