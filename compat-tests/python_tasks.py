@@ -174,7 +174,7 @@ def sleep_ms(milliseconds: int) -> int:
 
 @task("kill_worker")
 def kill_worker(milliseconds: int) -> None:
-    """Ours alone: what a crash in a C extension or the system's memory killer does."""
+    """What a fault in C code or the system's memory killer does."""
     time.sleep(milliseconds / 1000)
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -21,6 +21,7 @@ __all__ = ["arguments", "main", "poison"]
 INNOCENT_MS = 500
 GUILTY_MS = 150
 LIMIT_SECONDS = 600.0
+QUIET_SECONDS = 10.0
 
 
 def poison(kind: str, innocent: int, *, guilty: int = 1, fleet: int = 1) -> Verdict:
@@ -45,14 +46,19 @@ def poison(kind: str, innocent: int, *, guilty: int = 1, fleet: int = 1) -> Verd
         began = time.monotonic()
         workers: list[Worker] = [site.worker(kind) for _ in range(fleet)]
         deaths = 0
+        changed = (time.monotonic(), 0)
 
         def is_settled() -> bool:
-            nonlocal deaths
+            nonlocal deaths, changed
             for at, worker in enumerate(workers):
                 if not worker.alive:
                     deaths += 1
                     workers[at] = site.worker(kind)
-            return site.states(good).count("SUCCESS") + site.dead() >= len(good) + len(bad)
+            ended = site.states(good).count("SUCCESS") + site.dead()
+            if ended != changed[1] or site.unsettled():
+                changed = (time.monotonic(), ended)
+            # What Go's worker took with it comes nowhere.
+            return ended >= len(good) + len(bad) or time.monotonic() > changed[0] + QUIET_SECONDS
 
         wait_until(is_settled, LIMIT_SECONDS, "the end of every task", interval=0.02)
         letters = site.redis.client.lrange(f"{{{QUEUE}}}:gmpy:dead", 0, -1)
@@ -79,8 +85,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> bool:
-    """Two workers, concurrency 10."""
-    fleets = chosen(options, {"ours": "python"}, {"ours": "no_suspects"})
+    """Two workers, concurrency 10; Go's, and ours."""
+    fleets = chosen(options, {"Go v2": "go", "ours": "python"}, {"ours": "no_suspects"})
     columns = {name: poison(kind, options.innocent, guilty=options.guilty, fleet=2) for name, kind in fleets.items()}
     ours = columns["ours"]
     kept = (ours.unfinished, ours.left, ours.dead) == (0, 0, options.guilty)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -27,6 +29,7 @@ func All(env *Env) map[string]any {
 		"panic_other":  func() error { panic(42) },
 		"concat":       concat,
 		"sleep_ms":     sleepMS,
+		"kill_worker":  killWorker,
 		"record":       func(parts ...string) error { return env.Record(strings.Join(parts, "|")) },
 		"context_signature": func(ctx context.Context) (string, error) {
 			_, document, err := env.Signature(ctx)
@@ -88,6 +91,12 @@ func concat(parts ...string) (string, error) {
 func sleepMS(milliseconds int64) (int64, error) {
 	time.Sleep(time.Duration(milliseconds) * time.Millisecond)
 	return milliseconds, nil
+}
+
+// killWorker does what a fault in C code or the system's memory killer does.
+func killWorker(milliseconds int64) error {
+	time.Sleep(time.Duration(milliseconds) * time.Millisecond)
+	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }
 
 // retryLater asks `times` times for another run after a delay, then returns how often it ran.
