@@ -160,13 +160,16 @@ def stored_failure(redis: RedisServer, uuid: str) -> str:
 
 @pytest.fixture(scope="module")
 def go_texts(fleet: Fleet) -> list[str]:
-    """What a Go worker stores for each of WRONG_ARGUMENTS; each needs a new one, which is no use any more then."""
+    """What a Go worker stores for each of WRONG_ARGUMENTS; each needs a new one, which is no use any more then.
+
+    And a queue of its own: Redis may still give a message to the BLPOP of a worker that was killed just before.
+    """
     texts = []
     for number, argument in enumerate(WRONG_ARGUMENTS):
         with contextlib.ExitStack() as stack:
-            uuid = f"task_wrong_{number}"
-            push(fleet.redis.client, "wrong", signature("noop", argument, UUID=uuid, RoutingKey="wrong"))
-            fleet.start_worker("go-v1-redigo", stack, queue="wrong", concurrency=1)
+            uuid, queue = f"task_wrong_{number}", f"wrong_{number}"
+            push(fleet.redis.client, queue, signature("noop", argument, UUID=uuid, RoutingKey=queue))
+            fleet.start_worker("go-v1-redigo", stack, queue=queue, concurrency=1)
             texts.append(stored_failure(fleet.redis, uuid))
     return texts
 

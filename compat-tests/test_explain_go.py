@@ -22,14 +22,17 @@ from seeds import FRESH_SEED
 from gomachinery_py.diagnosis.arguments import Outcome, convert
 from gomachinery_py.diagnosis.lint import lint
 from gomachinery_py.diagnosis.verdict import Ending, Kind, Knowledge, Verdict, go_verdict, our_verdict
+from gomachinery_py.runs import fibonacci_next
 from gomachinery_py.wire import decode_signature
-from gomachinery_py.wire.model import FAILURE, PENDING, RECEIVED, RETRY, STARTED, SUCCESS
+from gomachinery_py.wire.model import FAILURE, PENDING, RECEIVED, RETRY, STARTED, SUCCESS, Signature
+from gomachinery_py.wire.names import DEFAULT_QUEUE
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "wire-tools.md"
 MESSAGES = 2_400
 FIXED_SEED = 20_240_601
 F92 = 7_540_113_804_746_346_429
 """The largest Fibonacci number that fits 63 bits."""
+WRONG_TYPE = "Publish message error: WRONGTYPE Operation against a key holding the wrong kind of value"
 
 by_version = pytest.mark.parametrize("version", ["v1", "v2"])
 
@@ -58,6 +61,10 @@ def seen(judged: Judged) -> tuple[str, ...]:
 def expected(message: bytes, verdict: Verdict) -> tuple[str, ...]:
     """The same by our verdict, and by what the test task does when it is called."""
     seen = _expected(message, verdict)
+    if seen == (RETRY, "", "") and _goes_to_its_own_state(decode_signature(message)):
+        # Its queue is the key of its state, as the finding "uuid-is-a-key" says.
+        assert "uuid-is-a-key" in {finding.code for finding in lint(message)}
+        return (RETRY, WRONG_TYPE, "")
     states = {SUCCESS, FAILURE} & {seen[0], seen[-1]}
     if not states:
         return seen
@@ -70,6 +77,13 @@ def expected(message: bytes, verdict: Verdict) -> tuple[str, ...]:
             assert "uuid-twice" in {finding.code for finding in lint(message)}
             return ("kills", seen[1], RETRY) if seen[0] == "kills" else (RETRY, seen[1], "")
     return seen
+
+
+def _goes_to_its_own_state(signature: Signature) -> bool:
+    """Whether a retry, which is at once when its nanoseconds overflow, is pushed to the key of the task's state."""
+    nanoseconds = fibonacci_next(signature.retry_timeout) * 10**9
+    is_past = (nanoseconds & ((1 << 64) - 1)) >= 1 << 63
+    return is_past and signature.uuid == (signature.routing_key or DEFAULT_QUEUE)
 
 
 def _expected(message: bytes, verdict: Verdict) -> tuple[str, ...]:
@@ -155,6 +169,20 @@ def test_a_search_without_end(shared_redis: RedisServer, version: str) -> None:
     )
     assert [one.hangs for one in judged] == [False, True]
     assert [go_verdict(body, KNOWN).kind for body in bodies] == [Kind.FAILURE, Kind.HANGS]
+
+
+@by_version
+@pytest.mark.parametrize("timeout", [1, 2**62], ids=["later", "at once"])
+@pytest.mark.parametrize("queue", ["", "elsewhere", "task_1"])
+def test_retry_into_its_own_state(shared_redis: RedisServer, version: str, queue: str, timeout: int) -> None:
+    """A retry whose delay overflows goes to its queue at once, which fails when the queue is the task's UUID."""
+    fields = {"UUID": "task_1", "Name": "echo_int8", "Args": [], "RetryCount": 1, "RoutingKey": queue}
+    body = json.dumps({**fields, "RetryTimeout": timeout}).encode()
+
+    [judged] = judge(shared_redis.url(), version, [body])
+
+    failed = WRONG_TYPE if queue == "task_1" and timeout > 1 else ""
+    assert seen(judged) == expected(body, go_verdict(body, KNOWN)) == (RETRY, failed, "")
 
 
 @by_version
