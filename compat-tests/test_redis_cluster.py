@@ -122,7 +122,7 @@ def test_a_suspect_runs_alone(fleet: Fleet) -> None:
         deliveries = run(broker.fetch("suspected", "victim", 2, 0.0))
         assert [True, True] == [broker.is_suspect(delivery) for delivery in deliveries]
         assert run(broker.set_apart(deliveries[1]))
-        assert run(broker.recover("suspected")) == 2
+        assert run(broker.recover("suspected")) == (2, 0)
         assert [b"2", b"3"] == client.hmget("{suspected}:gmpy:attempts", bodies)
 
         broker.lease = 30.0

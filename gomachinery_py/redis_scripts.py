@@ -91,12 +91,13 @@ RECOVER: Final = """\
 -- KEYS: workers, queue, inflight, attempts, dead, reasons, alone
 -- ARGV: worker, lease, attempts of a suspect, attempts allowed, reason, how many,
 --       (body that had been started, its SHA-1)...
+-- Reply: how many went back to the queue, how many became dead letters.
 local now = tonumber(redis.call('TIME')[1])
 local beat = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if beat and tonumber(beat) > now - tonumber(ARGV[2]) then return -1 end
+if beat and tonumber(beat) > now - tonumber(ARGV[2]) then return {0, 0} end
 local started, alone = {}, redis.call('HGET', KEYS[7], ARGV[1])
 for i = 7, #ARGV, 2 do started[ARGV[i]] = ARGV[i + 1] end
-local moved = 0
+local moved, buried = 0, 0
 while moved < tonumber(ARGV[6]) do
   local entry = redis.call('LINDEX', KEYS[3], -1)
   if not entry then break end
@@ -112,6 +113,7 @@ while moved < tonumber(ARGV[6]) do
     redis.call('RPUSH', KEYS[5], body)
     redis.call('HSET', KEYS[6], started[body], ARGV[5])
     redis.call('HDEL', KEYS[4], body)
+    buried = buried + 1
   else
     redis.call('LPUSH', KEYS[2], body)
   end
@@ -128,7 +130,7 @@ if beat and redis.call('EXISTS', KEYS[3]) == 0 then
     redis.call('ZREM', KEYS[1], ARGV[1])
   end
 end
-return moved
+return {moved - buried, buried}
 """
 
 RETIRE: Final = """\

@@ -109,14 +109,15 @@ class Writes:
     async def bury(self, delivery: Delivery, reason: str, signature: Signature | None = None) -> None:
         """Keep a message that can never run among the dead letters, and say so; without ``signature`` it has none."""
         reason = brief(reason, 300)
-        log.error(
-            "message of %d bytes on %r is kept as a dead letter: %s",
-            len(delivery.body),
-            brief(delivery.queue),
-            reason,
-            extra={"queue": brief(delivery.queue)} if signature is None else about(signature, delivery.queue),
-        )
-        await self.broker.bury(delivery, reason)
+        message = f"message of {len(delivery.body)} bytes on {brief(delivery.queue)!r}"
+        fields = {"queue": brief(delivery.queue)} if signature is None else about(signature, delivery.queue)
+        try:
+            await self.broker.bury(delivery, reason)
+        except WrongKeyType as error:
+            what = "%s can never run (%s) and cannot be kept as a dead letter, so it comes again: %s"
+            log.error(what, message, reason, error, extra=fields)
+            return
+        log.error("%s is kept as a dead letter: %s", message, reason, extra=fields)
         self.observers.buried(delivery.queue)
 
     def is_reserved(self, name: str) -> bool:

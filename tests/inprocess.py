@@ -10,7 +10,7 @@ import fakeredis
 from redis.exceptions import ResponseError
 
 from gomachinery_py import redis_transactions as tx
-from gomachinery_py.brokers.base import Delivery
+from gomachinery_py.brokers.base import Delivery, Recovered
 from gomachinery_py.brokers.redis import RedisBroker
 from gomachinery_py.effects import Clock, Command, Invoke, Port, Request, Sleep, Slot, run
 from gomachinery_py.engine import Engine
@@ -112,11 +112,12 @@ def fetch(server: Server, worker: str, limit: int = 1) -> list[Delivery]:
     return run(server.broker.fetch("machinery_tasks", worker, limit, 0.0))
 
 
-def recover(server: Server) -> None:
+def recover(server: Server) -> Recovered:
     """Give back what dead workers held, and bring delayed tasks to their queue whatever their time."""
-    run(server.broker.recover("machinery_tasks"))
+    recovered = run(server.broker.recover("machinery_tasks"))
     make_due(server)
     run(server.broker.move_due())
+    return recovered
 
 
 def make_due(server: Server) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from gomachinery_py import Server
 from gomachinery_py.brokers.base import Broker
-from gomachinery_py.effects import run
+from gomachinery_py.effects import Command, Port, run
 from gomachinery_py.errors import ServiceError, ServiceUnavailable
 from gomachinery_py.worker.chores import Chore, heartbeat, recovery
 
@@ -75,11 +75,34 @@ def test_a_queue_that_fails_takes_no_sign_of_life_from_the_others(
     """Otherwise the tasks that run here would be given to others, since one node of a cluster is down."""
     broken, well = f"{chore.__name__}-broken", f"{chore.__name__}-well"
     with Server(embedded_url) as server:
-        run(_set(server, f"{{{broken}}}:gmpy:workers", "no sorted set"))
+        run(_execute(server.broker.port, ("SET", f"{{{broken}}}:gmpy:workers", "no sorted set")))
         with pytest.raises(ServiceError):
             chore(server.broker, [broken, well], "w", 1.0)._call()
         assert [worker.name for worker in run(server.broker.workers(well))] == ["w"]
 
 
-async def _set(server: Server, key: str, value: str) -> None:
-    await server.broker.port.execute(("SET", key, value))
+@pytest.mark.parametrize("deaths", [0, 3])
+def test_recovery_tells_what_became_of_tasks(deaths: int, embedded_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A task that is given back, and one that has killed too many workers."""
+    queue = f"recovered-{deaths}"
+    body = b'{"UUID":"task_1","Name":"x"}'
+    with Server(embedded_url) as server:
+        port, broker = server.broker.port, server.broker
+        run(_execute(port, ("RPUSH", queue, body)))
+        run(_execute(port, ("HSET", f"{{{queue}}}:gmpy:attempts", body, deaths)))
+        run(_execute(port, ("SET", "task_1", b'{"TaskUUID":"task_1","State":"STARTED"}')))
+        [delivery] = run(broker.fetch(queue, "victim", 1, 0.0))
+        assert broker.is_suspect(delivery) == bool(deaths)
+        assert not deaths or run(broker.set_apart(delivery))
+        run(_execute(port, ("ZADD", f"{{{queue}}}:gmpy:workers", 1, "victim")))
+        recovery(broker, [queue], "w", 1.0)._call()
+
+    assert caplog.messages == [
+        f"1 tasks of '{queue}' are kept as dead letters: too many workers died while they ran"
+        if deaths
+        else f"1 tasks of a worker that died went back to '{queue}'"
+    ]
+
+
+async def _execute(port: Port, command: Command) -> Any:
+    return await port.execute(command)

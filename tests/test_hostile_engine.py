@@ -12,6 +12,7 @@ from gomachinery_py import Arg, wire
 from gomachinery_py.effects import Command, run
 from gomachinery_py.errors import WrongKeyType
 from gomachinery_py.incoming import MAX_ARGUMENTS, MAX_BODY_BYTES, MAX_TEXT
+from gomachinery_py.wire import names
 
 
 @pytest.fixture
@@ -233,6 +234,21 @@ def test_a_key_that_becomes_foreign_is_not_written_over(world: World, before: in
     assert world.redis.lrange("task_1", 0, -1) == [b"precious"]
     assert [(body, reason in why) for body, why in world.dead()] == [(document(), True)]
     assert inflight(world.port) == []
+
+
+@pytest.mark.parametrize("suffix", ["", ":reasons"])
+def test_dead_letters_that_cannot_be_kept(world: World, caplog: pytest.LogCaptureFixture, suffix: str) -> None:
+    """The message stays in hand, byte for byte, the others are done, and the log says what to do."""
+    key = names.dead_reasons_key(QUEUE) if suffix else DEAD_KEY
+    world.redis.set(key, "precious")
+    world.work(b"{]", document())
+    assert [entry.endswith(b"\n{]") for entry in inflight(world.port)] == [True]
+    assert world.outcome("task_1") == ("SUCCESS", "")
+    assert world.redis.get(key) == b"precious"
+    [told] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "can never run" in told
+    assert "rename or delete it" in told
+    assert key in told
 
 
 def test_brokers_know_what_is_no_queue(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

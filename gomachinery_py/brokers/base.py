@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from gomachinery_py.brokers.kombu import KombuQueues
 from gomachinery_py.brokers.moves import PENDING, Arrival, Departure, Mover
@@ -21,7 +21,7 @@ from gomachinery_py.incoming import brief, check_body
 from gomachinery_py.wire import encode_signature
 from gomachinery_py.wire.model import Signature
 
-__all__ = ["Broker", "Delivery", "QueueInfo"]
+__all__ = ["Broker", "Delivery", "QueueInfo", "Recovered"]
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +38,13 @@ class Delivery:
     attempts: int = 0
     token: Any = None
     is_apart: bool = False
+
+
+class Recovered(NamedTuple):
+    """How many tasks of dead workers went back to their queue, and how many became dead letters."""
+
+    given_back: int = 0
+    buried: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,9 +251,9 @@ class Broker(ABC):
         """Bring tasks whose time has come to their queues; how many were moved."""
         return 0
 
-    async def recover(self, queue: str) -> int:  # noqa: ARG002
-        """Give back the tasks of workers that died; how many were given back."""
-        return 0
+    async def recover(self, queue: str) -> Recovered:  # noqa: ARG002
+        """Give back the tasks of workers that died; those that it died of too often become dead letters."""
+        return Recovered()
 
     # -- looking --
 

@@ -23,7 +23,7 @@ from typing import Self
 
 from gomachinery_py import redis_scripts as lua
 from gomachinery_py import redis_transactions as tx
-from gomachinery_py.brokers.base import Delivery
+from gomachinery_py.brokers.base import Delivery, Recovered
 from gomachinery_py.brokers.redis_kombu import RedisKombu
 from gomachinery_py.brokers.redis_moves import RedisMoves
 from gomachinery_py.brokers.redis_queues import RedisQueues, sha1_of
@@ -207,7 +207,10 @@ class RedisBroker(RedisQueues, RedisMoves):
             await self.port.execute(tx.transaction(back, hold=self._hold(delivery, remove=True)))
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
-        await self.port.execute(self.transact(delivery, _burial(delivery.queue, delivery.body, reason)))
+        reply = await self.port.execute(self.transact(delivery, _burial(delivery.queue, delivery.body, reason)))
+        if reply == tx.FOREIGN:
+            keys = f"{brief(names.dead_key(delivery.queue))!r} or {brief(names.dead_reasons_key(delivery.queue))!r}"
+            raise WrongKeyType(f"the key {keys} holds something that is not dead letters; rename or delete it")
 
     async def bury_body(self, queue: str, body: bytes, reason: str) -> None:
         await self.port.execute_many(_burial(queue, body, reason), atomic=True)
@@ -281,11 +284,11 @@ class RedisBroker(RedisQueues, RedisMoves):
         await self.port.execute_many(refused)
         return int(await self.port.execute(lua.script(lua.MOVE_DUE, keys, *arguments)))
 
-    async def recover(self, queue: str) -> int:
+    async def recover(self, queue: str) -> Recovered:
         if not self.crash_safe:
-            return 0
+            return Recovered()
         workers = names.workers_key(queue)
-        recovered = 0
+        given_back, buried = 0, 0
         now, stale = await self.port.execute(lua.script(lua.STALE, [workers], self.lease))
         # Those that were recovered before are only looked at.
         silent = [(name.decode(), float(score)) for name, score in zip(stale[::2], stale[1::2], strict=True)]
@@ -310,8 +313,9 @@ class RedisBroker(RedisQueues, RedisMoves):
             limits = (self.lease, self.suspect_after, self.attempts_allowed)
             started = [word for body in await self._suspicious(entries, alone) for word in (body, sha1_of(body))]
             moved = await self.port.execute(lua.script(lua.RECOVER, keys, worker, *limits, reason, _PAGE, *started))
-            recovered += max(0, int(moved))
-        return recovered
+            given_back += int(moved[0])
+            buried += int(moved[1])
+        return Recovered(given_back, buried)
 
     async def _suspicious(self, entries: Sequence[bytes], alone: bytes | None) -> list[bytes]:
         """The bodies of what a worker may have died of: only the one that ran alone, if one did."""

@@ -96,9 +96,12 @@ def recovery(broker: Broker, queues: Sequence[str], worker: str, period: float) 
     def recover(queue: str) -> None:
         # After a sleep this may be the first thing that happens: it must not count itself among the dead.
         run(broker.beat(queue, worker))
-        count = run(broker.recover(queue))
-        if count:
-            log.warning("%d tasks of a worker that died went back to %r", count, queue)
+        recovered = run(broker.recover(queue))
+        if recovered.given_back:
+            log.warning("%d tasks of a worker that died went back to %r", recovered.given_back, queue)
+        if recovered.buried:
+            what = "%d tasks of %r are kept as dead letters: too many workers died while they ran"
+            log.error(what, recovered.buried, queue)
 
     def recover_all() -> bool:
         _for_each(queues, recover)
