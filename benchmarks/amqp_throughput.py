@@ -30,8 +30,9 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 TASKS = int(os.environ.get("TASKS", "4000"))
 DIRECTORY = os.environ.get("DIRECTORY") or None
 QUEUE = "machinery_tasks"
+GROUP = 1000
 
-__all__ = ["QUEUE", "Figures", "RabbitServer", "RedisServer", "go_rate", "main", "print_figures", "servers"]
+__all__ = ["GROUP", "QUEUE", "Figures", "RabbitServer", "RedisServer", "go_rate", "main", "print_figures", "servers"]
 
 Figures = dict[str, tuple[list[float], list[float]]]
 """Each row's name, our figures and Go's."""
@@ -135,9 +136,13 @@ def measure(rabbit: RabbitServer, redis: RedisServer) -> Figures:
                 note(
                     f"{store} results: worker (Go: prefetch {prefetch})", ours, drained_rate(rabbit, urls, tasks, start)
                 )
-            theirs = go_rate(urls, "singles", tasks)
-            note(f"{store} results: single sends", python_rate("singles", urls, tasks), theirs)
-            note(f"{store} results: send_many (Go: single sends)", python_rate("many", urls, tasks), theirs)
+            ours, theirs = python_rate("singles", urls, tasks), go_rate(urls, "singles", tasks)
+            note(f"{store} results: single sends", ours, theirs)
+            # Go sends a group with 20 goroutines.
+            ours, theirs = python_rate("group", urls, GROUP), go_rate(urls, "group", GROUP)
+            note(f"{store} results: group of {GROUP:,}", ours, theirs)
+            ours = python_rate("batches", urls, GROUP)
+            note(f"{store} results: send_many of {GROUP:,} (Go: the group)", ours, theirs)
             with contextlib.closing(rabbit.connect().connection) as connection:
                 connection.channel().queue_purge(QUEUE)
     return figures

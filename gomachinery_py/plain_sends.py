@@ -58,16 +58,11 @@ class PlainSends:
             found = self._texts[task.name] = (task.defaults, self._made(task))
         return found[1]
 
-    def members_of(self, group: Group, time: str) -> list[tuple[Command, Command]] | None:
-        """What stores and what pushes each member of a group; None when one of them is not plain.
-
-        Only where the producer is ``fused``.
-        """
-        if not self._producer.fused:
-            return None
+    def members_of(self, group: Group, time: str) -> list[list[Command]] | None:
+        """What sends each member of a group, the first of it stores PENDING; None when one of them is not plain."""
         texts: dict[str, TaskText | None] = {}
         taken = {group.group_uuid}
-        pairs: list[tuple[Command, Command]] = []
+        sends: list[list[Command]] = []
         for member in group.tasks:
             task, uuid = member.declared, member.uuid
             if task is None or not has_no_options(member) or member.chord_callback is not None:
@@ -83,9 +78,8 @@ class PlainSends:
             if arguments is None or type(uuid) is not str or not _is_task_uuid(uuid):
                 return None
             taken.add(uuid)
-            stored, pushed = text.commands(uuid, arguments, time)
-            pairs.append((stored, pushed))
-        return pairs
+            sends.append(text.commands(uuid, arguments, time))
+        return sends
 
     def _made(self, task: SentTask, group: Group | None = None) -> TaskText | None:
         sample = Signature(task.name, [], uuid=_UUID)

@@ -16,9 +16,10 @@ from gomachinery_py.backends.base import Backend
 from gomachinery_py.brokers.base import Broker
 from gomachinery_py.effects import Command, Request, first_error_raised
 from gomachinery_py.errors import ServiceError
+from gomachinery_py.incoming import brief
 from gomachinery_py.wire.model import Signature
 
-__all__ = ["Producer", "new_task_uuid"]
+__all__ = ["Producer", "batches", "new_task_uuid"]
 
 T = TypeVar("T")
 
@@ -88,11 +89,24 @@ class Producer:
         pending.created_at = moment
         return [*self.backend.state_commands(pending), *self.broker.publish_commands(signature)]
 
-    async def send_commands(self, commands: Sequence[Command], task: str = "") -> None:
-        """Send what :meth:`commands` gave for one or more tasks.
+    async def send_plain_tasks(self, sends: Sequence[Sequence[Command]]) -> None:
+        """Send what :meth:`commands_at` gives for some tasks, of each of which the first command stores PENDING."""
+        if self.fused:
+            await self.broker.port.execute_many([command for send in sends for command in send], atomic=True)
+            return
+        await self.backend.port.execute_many([send[0] for send in sends])
+        await self._push_plain(sends)
 
-        Where it is not :attr:`fused`: for one task, of which the first command stores PENDING.
-        """
+    async def _push_plain(self, sends: Sequence[Sequence[Command]]) -> None:
+        pushed = [command for send in sends for command in send[1:]]
+        try:
+            await self.broker.port.execute_many(pushed, atomic=self.fused)
+        except ServiceError as error:
+            what = "the task" if len(sends) == 1 else f"some of {len(sends)} tasks"
+            raise self.broker.publish_error(what, error) from error
+
+    async def send_plainly(self, commands: Sequence[Command], task: str) -> None:
+        """Send one task as :meth:`send_plain_tasks` does it."""
         if self.fused:
             await self.broker.port.execute_many(commands, atomic=True)
             return
@@ -100,10 +114,10 @@ class Producer:
         try:
             await self.broker.port.execute_many(commands[1:])
         except ServiceError as error:
-            raise self.broker.publish_error(task, error) from error
+            raise self.broker.publish_error(f"task {brief(task)}", error) from error
 
     def send_now(self, commands: Sequence[Command], task: str) -> None:
-        """:meth:`send_commands` on this thread, without a coroutine around it."""
+        """:meth:`send_plainly` on this thread, without a coroutine around it."""
         port = self.broker.port
         if self.fused:
             first_error_raised(port.send((Request(port, commands, True),))[0])
@@ -113,7 +127,7 @@ class Producer:
         try:
             first_error_raised(port.send((Request(port, commands[1:]),))[0])
         except ServiceError as error:
-            raise self.broker.publish_error(task, error) from error
+            raise self.broker.publish_error(f"task {brief(task)}", error) from error
 
     def about_to_publish(self, signature: Signature, *, is_new: bool) -> None:
         """Call the pre-publish handler (Go: ``Server.SetPreTaskHandler``), and sign what is ours."""
@@ -140,29 +154,27 @@ class Producer:
         if not self.fused:
             for signature in signatures:
                 self.broker.check_send(signature)
-            for some in _batches(signatures):
+            for some in batches(signatures):
                 pending = [self.backend.pending_state(self.prepare(signature)) for signature in some]
                 await self.backend.store_pending(pending)
                 for signature in some:
                     self.about_to_publish(signature, is_new=True)
                 await self.broker.publish_all(some)
             return
-        for batch in _batches(signatures):
+        for batch in batches(signatures):
             commands = [
                 command for signature in batch for command in self.commands(self.prepare(signature), is_new=True)
             ]
             await self.broker.port.execute_many(commands, atomic=True)
 
-    async def send_plain_group(
-        self, group_uuid: str, uuids: Sequence[str], pairs: Sequence[tuple[Command, Command]]
-    ) -> None:
-        """:meth:`send_group` for members whose commands are known already; only where :attr:`fused`."""
+    async def send_plain_group(self, group_uuid: str, uuids: Sequence[str], sends: Sequence[Sequence[Command]]) -> None:
+        """:meth:`send_group` for members whose commands are known already, as :meth:`send_plain_tasks` takes them."""
         stored = self.backend.group_commands(self.backend.new_group(group_uuid, uuids))
-        for batch in _batches(pairs):
-            await self.backend.port.execute_many([*stored, *(store for store, _ in batch)])
+        for batch in batches(sends):
+            await self.backend.port.execute_many([*stored, *(send[0] for send in batch)])
             stored = []
-        for batch in _batches(pairs):
-            await self.broker.port.execute_many([push for _, push in batch], atomic=True)
+        for batch in batches(sends):
+            await self._push_plain(batch)
 
     async def send_group(self, group_uuid: str, members: Sequence[Signature]) -> None:
         """GroupMeta, then PENDING for every member, and only then the first publish (Go: ``SendGroup``, ``SendChord``).
@@ -182,17 +194,18 @@ class Producer:
             self.broker.check_send(member)
         meta = self.backend.new_group(group_uuid, [member.uuid for member in members])
         group = self.backend.group_commands(meta)
-        for batch in _batches(members):
+        for batch in batches(members):
             await self.backend.store_pending([self.backend.pending_state(member) for member in batch], group)
             group = []
         if self.fused:
-            for commands in _batches(published):
+            for commands in batches(published):
                 await self.broker.port.execute_many([command for some in commands for command in some], atomic=True)
         else:
-            for batch in _batches(members):
+            for batch in batches(members):
                 await self.broker.publish_all(batch)
 
 
-def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many at a time as share one round trip."""
     for start in range(0, len(items), _BATCH):
         yield items[start : start + _BATCH]

@@ -16,7 +16,7 @@ from gomachinery_py.golang.time import format_unix_ns
 from gomachinery_py.observing import Observers
 from gomachinery_py.outgoing import Limits, check_members, check_signature
 from gomachinery_py.plain_sends import PlainSends
-from gomachinery_py.producer import Producer, new_task_uuid
+from gomachinery_py.producer import Producer, batches, new_task_uuid
 from gomachinery_py.results import AsyncResult, ChainResult, ChordResult, GroupResult, refuse_to_block
 from gomachinery_py.wire.model import Signature
 from gomachinery_py.workflow import Chain, Chord, Group, chained
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Sends"]
 
 R = TypeVar("R")
-
-# So many tasks of the quick way share one round trip, as in ``producer.py``.
-_BATCH = 200
 
 
 class Sends:
@@ -92,8 +89,7 @@ class Sends:
 
     async def many(self, task: Task[Any, Any, Any], rows: Iterable[Sequence[Any]]) -> list[AsyncResult[Any]]:
         rows = _rows(task, rows)
-        is_plain = self._producer.fused and not self._is_watched()
-        text = self._plain.text_of(task) if is_plain else None
+        text = None if self._is_watched() else self._plain.text_of(task)
         arguments = [] if text is None else [text.arguments(row) for row in rows]
         if text is None or None in arguments:
             limits = self._limits()
@@ -104,12 +100,10 @@ class Sends:
                 await self._producer.send_tasks(signatures)
             return [self._handle(signature, task) for signature in signatures]
         results = [self._plain_result(task, row) for row in rows]
-        for start in range(0, len(rows), _BATCH):
+        for batch in batches(list(zip(results, arguments, strict=True))):
             time = format_unix_ns(self._clock.unix_ns())
-            commands: list[Command] = []
-            for at in range(start, min(start + _BATCH, len(rows))):
-                commands += text.commands(results[at].uuid, arguments[at] or "", time)
-            await self._producer.send_commands(commands)
+            sends = [text.commands(result.uuid, given or "", time) for result, given in batch]
+            await self._producer.send_plain_tasks(sends)
         return results
 
     async def chain(self, chain: Chain) -> ChainResult:
@@ -125,9 +119,9 @@ class Sends:
         if concurrency < 0:
             raise ValueError("concurrency is the number of parallel publishes; 0 is without a limit")
         if not self._is_watched():
-            pairs = self._plain.members_of(group, format_unix_ns(self._clock.unix_ns()))
-            if pairs is not None:
-                await self._producer.send_plain_group(group.group_uuid, [each.uuid for each in group.tasks], pairs)
+            sends = self._plain.members_of(group, format_unix_ns(self._clock.unix_ns()))
+            if sends is not None:
+                await self._producer.send_plain_group(group.group_uuid, [each.uuid for each in group.tasks], sends)
                 return GroupResult(group.group_uuid, [self._handle(member) for member in group.tasks])
         limits = self._limits()
         members = [check_signature(member, limits, in_group=True) for member in group.tasks]

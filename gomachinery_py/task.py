@@ -173,7 +173,7 @@ class Task(Generic[P, C, R]):
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """:meth:`send` for asyncio."""
         if not kwargs and (sent := self.server._sends.plainly(self, args)) is not None:
-            await arun(self.server._producer.send_commands(sent[1], self.name))
+            await arun(self.server._producer.send_plainly(sent[1], self.name))
             return sent[0]
         return await self._sender.asend(*args, **kwargs)
 

@@ -196,6 +196,19 @@ def test_a_plain_publish_that_is_refused() -> None:
 @given(name=tasks, rows=st.lists(st.lists(values, max_size=4), max_size=4))
 def test_many_sends(quick: Server, whole: Server, name: str, rows: list[list[Any]]) -> None:
     """Rows go as one send each would, all in one transaction; one that is refused refuses all."""
+    _compare_many(quick, whole, name, rows)
+
+
+@settings(deadline=None)
+@given(name=tasks, rows=st.lists(st.lists(values, max_size=4), max_size=4))
+def test_many_sends_on_rabbitmq(
+    quick_on_rabbitmq: Server, whole_on_rabbitmq: Server, name: str, rows: list[list[Any]]
+) -> None:
+    """Every PENDING first, on Redis, then all publishes."""
+    _compare_many(quick_on_rabbitmq, whole_on_rabbitmq, name, rows)
+
+
+def _compare_many(quick: Server, whole: Server, name: str, rows: list[list[Any]]) -> None:
     results, sent = _sent(quick, lambda: quick.send_many(quick.tasks[name], rows))
     exact, exactly = _sent(whole, lambda: whole.send_many(whole.tasks[name], rows))
     assert exactly == sent
@@ -262,14 +275,27 @@ def test_a_forked_process_makes_uuids_of_its_own() -> None:
     assert theirs not in {new_task_uuid() for _ in range(200)}
 
 
+members = st.lists(st.tuples(tasks, st.lists(values, max_size=3)), min_size=1, max_size=4)
+changes = st.sampled_from(["", "priority", "routing_key", "uuid", "twice", "type", "name", "headers", "chord"])
+
+
 @settings(deadline=None)
-@given(
-    calls=st.lists(st.tuples(tasks, st.lists(values, max_size=3)), min_size=1, max_size=4),
-    change=st.sampled_from(["", "priority", "routing_key", "uuid", "twice", "type", "name", "headers", "chord"]),
-)
+@given(calls=members, change=changes)
 def test_groups(quick: Server, whole: Server, calls: list[tuple[str, list[Any]]], change: str) -> None:
     """Groups of whatever tasks, also when a member was changed afterwards: the same commands, or the same refusal."""
+    _compare_groups(quick, whole, calls, change)
 
+
+@settings(deadline=None)
+@given(calls=members, change=changes)
+def test_groups_on_rabbitmq(
+    quick_on_rabbitmq: Server, whole_on_rabbitmq: Server, calls: list[tuple[str, list[Any]]], change: str
+) -> None:
+    """GroupMeta and every PENDING on Redis, then all publishes."""
+    _compare_groups(quick_on_rabbitmq, whole_on_rabbitmq, calls, change)
+
+
+def _compare_groups(quick: Server, whole: Server, calls: list[tuple[str, list[Any]]], change: str) -> None:
     def composed(server: Server) -> Any:
         group = Group(*(server.tasks[name].signature(*args) for name, args in calls))
         group.group_uuid = "group_same"
@@ -302,14 +328,35 @@ def test_groups(quick: Server, whole: Server, calls: list[tuple[str, list[Any]]]
         assert exact == result
 
 
-def test_a_plain_group_goes_the_quick_way(quick: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise the test above would compare the whole way with itself."""
+@pytest.mark.parametrize(("broker", "pushed"), [("", ["RPUSH"]), ("amqp://localhost/", ["ensure", "basic_publish"])])
+def test_plain_groups_and_rows_go_the_quick_way(
+    broker: str, pushed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the tests above would compare the whole way with itself."""
+    server = _server(_Port(), broker)
 
     def refuse(*_: object) -> None:
         raise AssertionError("it went the whole way")
 
-    monkeypatch.setattr(quick._producer, "send_group", refuse)
-    many = quick.tasks["many"]
-    result, sent = _sent(quick, lambda: quick.send_group(Group(many.s("a", 1), many.s("b"))))
+    for name in ("send_group", "send_tasks"):
+        monkeypatch.setattr(server._producer, name, refuse)
+    many = server.tasks["many"]
+    result, sent = _sent(server, lambda: server.send_group(Group(many.s("a", 1), many.s("b"))))
     assert len(result.members if hasattr(result, "members") else list(result)) == 2
-    assert [[command[0] for command in commands] for _, commands in sent] == [["SET", "SET", "SET"], ["RPUSH", "RPUSH"]]
+    assert [[command[0] for command in commands] for _, commands in sent] == [["SET", "SET", "SET"], pushed * 2]
+
+    results, sent = _sent(server, lambda: server.send_many(many, [("a", 1), ("b",)]))
+    assert len(results) == 2
+    words = [command[0] for _, commands in sent for command in commands]
+    assert words == (["SET", "SET", *pushed * 2] if broker else ["SET", "RPUSH"] * 2)
+
+
+def test_plain_groups_and_rows_that_are_refused() -> None:
+    """PublishError says that it was one or some of them."""
+    server = _server(_Refusing(), "amqp://localhost/")
+    many = server.tasks["many"]
+    for rows, what in ([("a",)], "the task: "), ([("a",), ("b",)], "some of 2 tasks: "):
+        with pytest.raises(PublishError, match=f"{what}RabbitMQ: no queue takes it"):
+            server.send_many(many, rows)
+        with pytest.raises(PublishError, match=f"{what}RabbitMQ: no queue takes it"):
+            server.send_group(Group(*(many.s(*row) for row in rows)))

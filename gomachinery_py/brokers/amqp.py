@@ -196,8 +196,8 @@ class AMQPBroker(AMQPMoves):
         if delay:
             self._delayed(signature, delay, self.settings.delayed_queue, b"", {})
 
-    def publish_error(self, task: str, error: ServiceError) -> Exception:
-        return PublishError(f"task {brief(task)}: {error}") if isinstance(error, AMQPRefused) else error
+    def publish_error(self, what: str, error: ServiceError) -> Exception:
+        return PublishError(f"{what}: {error}") if isinstance(error, AMQPRefused) else error
 
     async def publish(self, signature: Signature) -> None:
         await self.publish_all([signature])
@@ -212,9 +212,8 @@ class AMQPBroker(AMQPMoves):
         try:
             await self.port.execute_many(commands)
         except AMQPRefused as error:
-            if len(at_once) == 1:
-                raise self.publish_error(at_once[0].name, error) from error
-            raise PublishError(f"some of {len(at_once)} tasks: {error}") from error
+            what = f"task {brief(at_once[0].name)}" if len(at_once) == 1 else f"some of {len(at_once)} tasks"
+            raise self.publish_error(what, error) from error
         for signature in delayed:
             await self._publish_delayed(signature)
 

@@ -123,8 +123,8 @@ class Broker(ABC):
     def publish_commands(self, signature: Signature) -> list[Command]:
         """The commands that put a prepared signature on its queue, or hold it until its ETA."""
 
-    def publish_error(self, task: str, error: ServiceError) -> Exception:  # noqa: ARG002
-        """What a sender is told when the service refused the commands that publish a task of this name."""
+    def publish_error(self, what: str, error: ServiceError) -> Exception:  # noqa: ARG002
+        """What a sender is told when the service refused the commands that publish ``what``, one task or more."""
         return error
 
     async def publish(self, signature: Signature) -> None:
