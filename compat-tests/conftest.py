@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Count outcomes where they all arrive."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # As in a background job; the programs that tests start and interrupt would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     file = config.getoption("--compatibility-table")
     if file and not hasattr(config, "workerinput"):
         config.pluginmanager.register(CompatibilityTable(Path(file)), "compatibility-table")

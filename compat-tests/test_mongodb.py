@@ -168,7 +168,8 @@ def test_errors_are_for_people(redis_server: RedisServer) -> None:
     options = ("--broker", redis_server.url(), "--result-backend")
     code, out, error = gomachinery("send", "add", "1", *options, nobody)
     assert (code, out, error.count("\n")) == (3, "", 1)
-    assert "cannot reach MongoDB" in error
+    # MongoDB's client is as patient as the command line itself, and either may speak first.
+    assert "cannot reach mongodb" in error.lower()
     assert "s3cret" not in error
     with Server(redis_server.url(), result_backend=nobody) as server:
         began = time.monotonic()

@@ -151,20 +151,20 @@ class Producer:
 
     async def send_tasks(self, signatures: Sequence[Signature]) -> None:
         """Many independent tasks, each as :meth:`send_task` does it, in as few round trips as possible."""
-        if not self.fused:
-            for signature in signatures:
+        for signature in signatures:
+            self.prepare(signature)
+            if not self.fused or len(signatures) > _BATCH:
                 self.broker.check_send(signature)
+        if not self.fused:
             for some in batches(signatures):
-                pending = [self.backend.pending_state(self.prepare(signature)) for signature in some]
+                pending = [self.backend.pending_state(signature) for signature in some]
                 await self.backend.store_pending(pending)
                 for signature in some:
                     self.about_to_publish(signature, is_new=True)
                 await self.broker.publish_all(some)
             return
         for batch in batches(signatures):
-            commands = [
-                command for signature in batch for command in self.commands(self.prepare(signature), is_new=True)
-            ]
+            commands = [command for signature in batch for command in self.commands(signature, is_new=True)]
             await self.broker.port.execute_many(commands, atomic=True)
 
     async def send_plain_group(self, group_uuid: str, uuids: Sequence[str], sends: Sequence[Sequence[Command]]) -> None:

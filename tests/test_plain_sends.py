@@ -16,7 +16,8 @@ from inprocess import FakeRedisPort, server_on
 from gomachinery_py import Group, Server, wire
 from gomachinery_py.amqp_commands import NO_ROUTE, AMQPRefused
 from gomachinery_py.effects import Command, Request
-from gomachinery_py.errors import PublishError
+from gomachinery_py.errors import PublishError, SignatureError
+from gomachinery_py.incoming import MAX_BODY_BYTES
 from gomachinery_py.producer import new_task_uuid
 from gomachinery_py.types import Float32, Int8, Json, UInt64
 
@@ -349,6 +350,23 @@ def test_plain_groups_and_rows_go_the_quick_way(
     assert len(results) == 2
     words = [command[0] for _, commands in sent for command in commands]
     assert words == (["SET", "SET", *pushed * 2] if broker else ["SET", "RPUSH"] * 2)
+
+
+@pytest.mark.parametrize("broker", ["", "redis://localhost/1", "amqp://localhost/"])
+def test_nothing_is_sent_when_the_last_is_too_large(broker: str) -> None:
+    """However many batches come before it."""
+    port = _Port()
+    server = _server(port, broker)
+
+    @server.task
+    def join(*parts: str) -> None: ...
+
+    large = ("x" * (MAX_BODY_BYTES // 16),) * 17
+    with pytest.raises(SignatureError, match=r"task join has 178[0-9]+ bytes"):
+        server.send_many(join, [("a",)] * 401 + [large])
+    with pytest.raises(SignatureError, match=r"task join has 178[0-9]+ bytes"):
+        server.send_group(Group(*[join.s("a") for _ in range(401)], join.s(*large)))
+    assert port.requests == []
 
 
 def test_plain_groups_and_rows_that_are_refused() -> None:

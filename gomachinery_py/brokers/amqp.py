@@ -191,6 +191,7 @@ class AMQPBroker(AMQPMoves):
         ]
 
     def check_send(self, signature: Signature) -> None:
+        super().check_send(signature)
         _header_table(signature)
         delay = self._delay(signature)
         if delay:

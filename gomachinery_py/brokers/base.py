@@ -193,7 +193,8 @@ class Broker(ABC):
         """Fill in what a decoded task is to know of its message (SQS: the receipt handle)."""
 
     def check_send(self, signature: Signature) -> None:
-        """Raise SignatureError for a task that this service can never take."""
+        """Raise SignatureError for a task that this service can never take; it is told before anything is sent."""
+        self.encoded(signature)
 
     async def check_queue(self, queue: str) -> None:
         """Raise WrongKeyType when tasks cannot be pushed there, because it is something else than a queue."""

@@ -107,9 +107,6 @@ class PubSubBroker(Broker):
             )
         return body
 
-    def check_send(self, signature: Signature) -> None:
-        self.encoded(signature)
-
     def publish_commands(self, signature: Signature) -> list[Command]:
         self.adjust_routing_key(signature)
         body = self.encoded(signature)

@@ -154,7 +154,7 @@ class SQSBroker(SQSMoves):
         return signature.routing_key, fields, len(body)
 
     def check_send(self, signature: Signature) -> None:
-        self.encoded(signature)
+        super().check_send(signature)
         self._check_place(signature)
 
     def _check_place(self, signature: Signature) -> None:

@@ -129,7 +129,8 @@ class MongoDBPort(Port):
         label = self._url.url
         if isinstance(error, errors.OperationFailure) and error.code in _LOGIN_CODES:
             return ServiceUnavailable(
-                f"MongoDB at {label} refused the login: check user, password and authSource in its URL"
+                f"MongoDB at {label} refused the login: check user, password and authSource in its URL, and that "
+                f"the user may read and write the database {self._url.database_name!r}"
             )
         if isinstance(error, errors.ConfigurationError) and self._url.url.reveal().startswith(_SRV):
             # The URL itself was read before.
