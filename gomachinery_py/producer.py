@@ -89,35 +89,27 @@ class Producer:
         pending.created_at = moment
         return [*self.backend.state_commands(pending), *self.broker.publish_commands(signature)]
 
-    async def send_plain_tasks(self, sends: Sequence[Sequence[Command]]) -> None:
-        """Send what :meth:`commands_at` gives for some tasks, of each of which the first command stores PENDING."""
+    async def send_plain_tasks(self, sends: Sequence[Sequence[Command]], what: str = "") -> None:
+        """Send what :meth:`commands_at` gives for some tasks, of each of which the first command stores PENDING.
+
+        ``what`` they are, for the error.
+        """
         if self.fused:
             await self.broker.port.execute_many([command for send in sends for command in send], atomic=True)
             return
         await self.backend.port.execute_many([send[0] for send in sends])
-        await self._push_plain(sends)
+        await self._push_plain(sends, what)
 
-    async def _push_plain(self, sends: Sequence[Sequence[Command]]) -> None:
+    async def _push_plain(self, sends: Sequence[Sequence[Command]], what: str = "") -> None:
         pushed = [command for send in sends for command in send[1:]]
         try:
             await self.broker.port.execute_many(pushed, atomic=self.fused)
         except ServiceError as error:
-            what = "the task" if len(sends) == 1 else f"some of {len(sends)} tasks"
+            what = what or ("the task" if len(sends) == 1 else f"some of {len(sends)} tasks")
             raise self.broker.publish_error(what, error) from error
 
-    async def send_plainly(self, commands: Sequence[Command], task: str) -> None:
-        """Send one task as :meth:`send_plain_tasks` does it."""
-        if self.fused:
-            await self.broker.port.execute_many(commands, atomic=True)
-            return
-        await self.backend.port.execute_many(commands[:1])
-        try:
-            await self.broker.port.execute_many(commands[1:])
-        except ServiceError as error:
-            raise self.broker.publish_error(f"task {brief(task)}", error) from error
-
     def send_now(self, commands: Sequence[Command], task: str) -> None:
-        """:meth:`send_plainly` on this thread, without a coroutine around it."""
+        """:meth:`send_plain_tasks` of one, on this thread and without a coroutine around it."""
         port = self.broker.port
         if self.fused:
             first_error_raised(port.send((Request(port, commands, True),))[0])

@@ -14,6 +14,7 @@ from gomachinery_py.durations import nanoseconds
 from gomachinery_py.effects import arun
 from gomachinery_py.errors import SignatureError
 from gomachinery_py.golang.time import Time
+from gomachinery_py.incoming import brief
 from gomachinery_py.producer import new_task_uuid
 from gomachinery_py.runs import Outcome
 from gomachinery_py.types import CallMismatch, Parameters, Results
@@ -173,7 +174,7 @@ class Task(Generic[P, C, R]):
     async def asend(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
         """:meth:`send` for asyncio."""
         if not kwargs and (sent := self.server._sends.plainly(self, args)) is not None:
-            await arun(self.server._producer.send_plainly(sent[1], self.name))
+            await arun(self.server._producer.send_plain_tasks([sent[1]], f"task {brief(self.name)}"))
             return sent[0]
         return await self._sender.asend(*args, **kwargs)
 
