@@ -29,7 +29,7 @@ test: ## fast: no Go, no server
 	$(BIN)/pytest tests -n 2 -q
 
 compat: ## live Go and a real Redis
-	$(BIN)/pytest compat-tests -n 3 --dist loadgroup -q
+	$(BIN)/pytest compat-tests -n 2 --dist loadgroup -q
 
 fixtures: ## write golden data and transcripts anew, by Go
 	PYTHON=$(BIN)/python scripts/regenerate-fixtures

@@ -100,6 +100,7 @@ def test_closing_every_connection_loses_nothing(
 ) -> None:
     """600 tasks run although every connection is closed again and again; what runs meanwhile does not run twice."""
     slow = server.tasks["slow"]
+    closing: list[threading.Thread] = []
     with server.worker(concurrency=8):
         results = [slow.send(number, 20) for number in range(300)]
         rabbit_server.close_connections(vhost)
@@ -109,8 +110,12 @@ def test_closing_every_connection_loses_nothing(
                 with contextlib.suppress(ServiceUnavailable):
                     results.append(slow.send(number, 20))
             if number in (400, 500):
-                threading.Thread(target=rabbit_server.close_connections, args=(vhost,), daemon=True).start()
+                closing.append(threading.Thread(target=rabbit_server.close_connections, args=(vhost,), daemon=True))
+                closing[-1].start()
         rabbit_server.close_connections(vhost)
+        # A read that loses its connection says so; results are read once nobody closes any more.
+        for thread in closing:
+            thread.join(60)
 
         assert [result.get(timeout=60) for result in results] == list(range(600))
         wait_until(lambda: len(runs.of) == 600, 30, "all have run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,25 @@ class RedisCluster:
         if tls:
             self.ca_file, self._key = make_certificate(directory, "IP:127.0.0.1,DNS:localhost")
         self._processes: dict[int, Process] = {}
-        self.ports = [self._start_node() for _ in range(3 * (1 + replicas))]
-        for port in self.ports:
-            wait_until(lambda port=port: self._answers(port), READY_SECONDS, "a node")  # type: ignore[misc]
+        self.ports = [self._started_node() for _ in range(3 * (1 + replicas))]
         self._create(replicas)
         self._client: Any = None
         wait_until(lambda: all(self._whole(port) for port in self.ports), READY_SECONDS, "a whole cluster")
         if replicas:
             wait_until(lambda: len(self.replicas()) == 3, READY_SECONDS, "replicas that are in step")
+
+    def _started_node(self) -> int:
+        """The port of a node that answers; another one is started when somebody took its ports just before it did."""
+        for _ in range(3):
+            port = self._start_node()
+            wait_until(partial(self._is_settled, port), READY_SECONDS, "a node")
+            if self._processes[port].alive:
+                return port
+            self._processes.pop(port).stop()
+        raise RuntimeError(f"redis-server does not start as a node of a cluster; see its log in {self.directory}")
+
+    def _is_settled(self, port: int) -> bool:
+        return self._answers(port) or not self._processes[port].alive
 
     def _start_node(self) -> int:
         executable = shutil.which("redis-server")

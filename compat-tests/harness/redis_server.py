@@ -173,13 +173,17 @@ class RedisServer:
             self._process = None
 
 
+# Not the module's own numbers: whoever seeds those would give two processes the same ports.
+_random = random.SystemRandom()
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on.
 
     Below those that the system gives to connections: one of them could take it before the server does.
     """
     while True:
-        port = random.randrange(10_000, 32_000)
+        port = _random.randrange(10_000, 32_000)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
